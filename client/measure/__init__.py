@@ -1,0 +1,1 @@
+"""Integer statistics and the noise that makes them private."""

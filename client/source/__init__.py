@@ -1,0 +1,1 @@
+"""Tables of a site, mapped to the public domain of a study."""

@@ -1,0 +1,1 @@
+"""Secure aggregation: the five-step machine, both roles, without I/O."""

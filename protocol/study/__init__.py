@@ -1,0 +1,1 @@
+"""The study: public variables, causal graph, questions, budget, cohort rule; content hash."""

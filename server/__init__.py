@@ -1,0 +1,1 @@
+"""The coordinator: rounds, estimation, causal model, release."""

@@ -1,0 +1,1 @@
+"""The fitted structural causal model: sampling, interventions, effects."""

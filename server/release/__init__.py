@@ -1,0 +1,1 @@
+"""Releases: files, manifest, report, verification."""

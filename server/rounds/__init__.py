@@ -1,0 +1,1 @@
+"""The driver of a round: deadlines, dropouts, checkpoints, transports."""
