@@ -1,0 +1,68 @@
+"""One measurement of a benchmark, and how two things are timed fairly against each other."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import ge, le
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One row of the table and one object of `build/bench.json`.
+
+    `ratio` is value / peer_value. `target` is what `value` (targets_ratio False) or
+    `ratio` (True) has to reach; `at_least` says from which side.
+    """
+
+    name: str
+    value: float
+    unit: str
+    peer: str = ""
+    peer_value: float | None = None
+    limit: str = ""
+    limit_value: float | None = None
+    target: float | None = None
+    targets_ratio: bool = True
+    at_least: bool = True
+
+    @property
+    def ratio(self) -> float | None:
+        """Return value / peer_value, or None without a peer."""
+        return self.value / self.peer_value if self.peer_value else None
+
+    @property
+    def met(self) -> bool | None:
+        """Return whether the target is reached, or None without a target."""
+        reached = self.ratio if self.targets_ratio else self.value
+        if self.target is None or reached is None:
+            return None
+        return (ge if self.at_least else le)(reached, self.target)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object for `build/bench.json`."""
+        fields = ("name", "value", "unit", "peer", "peer_value", "ratio")
+        fields += ("limit", "limit_value", "target", "met")
+        return {field: getattr(self, field) for field in fields}
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Return the CPU seconds of this process that one call of `work` takes."""
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def interleaved(*works: Callable[[], object], repeats: int = 7) -> list[float]:
+    """Return the median CPU seconds of each of `works`, run in the order A B A B ...
+
+    Each runs once unmeasured first, so that caches and compilation count for none.
+    """
+    for work in works:
+        work()
+    seconds: list[list[float]] = [[] for _ in works]
+    for _ in range(repeats):
+        for index, work in enumerate(works):
+            seconds[index].append(cpu_seconds(work))
+    return [statistics.median(times) for times in seconds]
