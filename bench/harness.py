@@ -4,8 +4,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import ge, le
 from typing import Any
+
+JSON_FIELDS = (
+    *("name", "value", "unit", "peer", "peer_value", "ratio"),
+    *("limit", "limit_value", "target", "met"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,11 @@ class Measurement:
         reached = self.ratio if self.targets_ratio else self.value
         if self.target is None or reached is None:
             return None
-        return (ge if self.at_least else le)(reached, self.target)
+        return reached >= self.target if self.at_least else reached <= self.target
 
     def to_json(self) -> dict[str, Any]:
         """Return the object for `build/bench.json`."""
-        fields = ("name", "value", "unit", "peer", "peer_value", "ratio")
-        fields += ("limit", "limit_value", "target", "met")
-        return {field: getattr(self, field) for field in fields}
+        return {field: getattr(self, field) for field in JSON_FIELDS}
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
