@@ -1,0 +1,44 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up all that it uses.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := deploy/constraints.txt
+RUN ?= build/demo
+DROP ?=
+ONLY ?=
+
+.PHONY: demo test bench lint types check wheel clean help
+
+help: ## Show what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## Three hospitals make synthetic data from NHEFS (DROP=1: one of five is killed mid-round)
+	$(BIN)/python -m deploy.demo --run $(RUN) $(if $(DROP),--drop)
+
+test: lint types ## Environment, lint, types and all tests
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.bench ## Benchmarks with ratios against peers (ONLY=mask|measurement|sampling)
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+
+lint: $(VENV)/.test ## Lint and format check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test ## Strict types
+	$(BIN)/mypy
+
+wheel: $(VENV)/.test ## Build the wheel into dist/
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+clean: ## Remove what was built; keep the environment
+	rm -rf build dist
+
+# A stamp per set of extras; made again when the dependencies change.
+$(VENV)/.%: pyproject.toml $(LOCK)
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 is needed, none was found. Install it, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 13)))' || { echo "error: Python 3.11 or 3.12 is needed, found $$($(PYTHON) --version). Say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up the environment in $(VENV) (once; a minute or two)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e '.[demo,$*]'
+	@touch $@
