@@ -1,0 +1,5 @@
+"""`python -m concause` is `concause`."""
+
+from concause.cli import main
+
+main()

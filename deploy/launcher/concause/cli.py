@@ -1,0 +1,79 @@
+"""The `concause` command: noun, then verb; one place where errors become exit codes."""
+
+import json
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+import typer
+
+import concause  # noqa: F401 - puts the three packages on the path
+from client.__main__ import app as site
+from protocol.errors import ConcauseError, ExitCode
+from server.commands import coordinator, model, release, round as rounds, study
+
+HELP = """Fit one causal model across institutions that may not pool their records.
+
+Exit codes: 0 done, 1 a fault of ours, 2 wrong input, 3 refused by policy, 4 over budget,
+5 a party or file that does not verify, 6 disk, process or network, 7 too few sites.
+"""
+
+app = typer.Typer(
+    name="concause",
+    help=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(study.app, name="study")
+app.add_typer(site, name="site")
+app.add_typer(coordinator.app, name="coordinator")
+app.add_typer(rounds.app, name="round")
+app.add_typer(release.app, name="release")
+app.command()(model.sample)
+app.command()(model.effect)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code, having said on stderr what went wrong."""
+    as_json = "--json" in arguments
+    try:
+        return int(app(arguments, standalone_mode=False, prog_name="concause") or 0)
+    except ConcauseError as error:
+        _complain(error.category, error.code, error.cause, error.remedy, as_json=as_json)
+        return int(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted", "interrupted", "Stopped by you.", "", as_json=as_json)
+        return int(ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the outermost shell: everything becomes a code
+        _report_bug(error, as_json=as_json)
+        return int(ExitCode.BUG)
+
+
+def _report_bug(error: Exception, *, as_json: bool) -> None:
+    if os.environ.get("CONCAUSE_TRACEBACK"):
+        traceback.print_exception(error)
+    cause = f"A fault in concause itself ({type(error).__name__})."
+    remedy = "Run again with CONCAUSE_TRACEBACK=1 and report what it prints."
+    _complain("bug", "internal", cause, remedy, as_json=as_json)
+
+
+def _complain(category: str, code: str, cause: str, remedy: str, *, as_json: bool) -> None:
+    if as_json:
+        document = {"category": category, "code": code, "cause": cause, "remedy": remedy}
+        typer.echo(json.dumps({"error": document}), err=True)
+        return
+    typer.echo(f"error ({code}): {cause}", err=True)
+    if remedy:
+        typer.echo(f"what to do: {remedy}", err=True)

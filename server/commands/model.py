@@ -1,0 +1,80 @@
+"""`concause sample` and `concause effect`: what a researcher does with a release."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from protocol.errors import UsageError
+from server.causal.model import Model, load
+from server.commands.output import JsonFlag, show
+
+ReleasePath = Annotated[
+    Path, typer.Argument(help="A release folder, or a model.json.", show_default=False)
+]
+Interventions = Annotated[
+    list[str] | None, typer.Option("--do", help="Set a variable: NAME=LEVEL. May be repeated.")
+]
+
+
+def sample(
+    release: ReleasePath,
+    out: Annotated[Path, typer.Option(help="Where to write: .parquet or .csv.")],
+    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    do: Interventions = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sample synthetic rows from a fitted model, observed or under an intervention."""
+    if out.suffix not in {".parquet", ".csv"}:
+        raise UsageError(
+            "unknown-format",
+            f"Expected a name that ends in .parquet or .csv, found {out.name!r}.",
+            "Change the ending of --out.",
+        )
+    frame = _intervened(load(release), do or []).sample(rows, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".parquet":
+        frame.to_parquet(out, index=False)
+    else:
+        frame.to_csv(out, index=False)
+    document = {"path": str(out), "rows": rows, "seed": seed, "do": do or []}
+    show(document, f"{rows:,} rows written to {out}", as_json=as_json)
+
+
+def effect(  # noqa: PLR0913 - one option per part of the question
+    release: ReleasePath,
+    treatment: Annotated[str, typer.Option(help="The variable that is set.")],
+    outcome: Annotated[str, typer.Option(help="The variable whose mean is compared.")],
+    treated: Annotated[str, typer.Option(help="Its level in the first world.")] = "1",
+    reference: Annotated[str, typer.Option(help="Its level in the second world.")] = "0",
+    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the interval.")] = 0.95,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compute the average effect of setting one variable on another, with its interval."""
+    found = load(release).effect(
+        treatment=treatment, outcome=outcome, treated=treated, reference=reference, level=level
+    )
+    table = Table("do", "outcome", "effect", f"{level:.0%} interval")
+    table.add_row(
+        f"{treatment}: {reference} -> {treated}",
+        outcome,
+        f"{found.estimate:.3f}",
+        f"{found.low:.3f} to {found.high:.3f}",
+    )
+    show(found.to_json(), table, as_json=as_json)
+
+
+def _intervened(model: Model, assignments: list[str]) -> Model:
+    pairs = [assignment.partition("=") for assignment in assignments]
+    for assignment, (_, equals, _) in zip(assignments, pairs, strict=True):
+        if not equals:
+            raise UsageError(
+                "not-an-assignment",
+                f"Expected NAME=LEVEL, found {assignment!r}.",
+                "For example --do qsmk=1.",
+            )
+    return model.do({name: level for name, _, level in pairs}) if pairs else model

@@ -1,0 +1,52 @@
+"""How a command reads its files and shows its result: for people, or as one JSON document."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+
+from protocol.errors import UsageError
+from protocol.study.document import parse_study
+from protocol.study.study import Study
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+console = Console(highlight=False)
+
+
+def show(document: Mapping[str, Any], *renderables: RenderableType, as_json: bool) -> None:
+    """Print `document` as JSON, or the renderables for people."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        UsageError: it is not there or not UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(
+            "file-not-found",
+            f"Expected {what} at {path}, found no file.",
+            "Check the path; it is relative to the present folder.",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "file-not-readable",
+            f"Expected {what} at {path}, found something that cannot be read as text.",
+            "Check that it is a file, its permissions and its encoding (UTF-8).",
+        ) from error
+
+
+def read_study(path: Path) -> Study:
+    """Return the study in a TOML file."""
+    return parse_study(read_text(path, "a study (TOML)"))
