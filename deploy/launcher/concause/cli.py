@@ -12,7 +12,7 @@ import typer
 import concause  # noqa: F401 - puts the three packages on the path
 from client.__main__ import app as site
 from protocol.errors import ConcauseError, ExitCode
-from server.commands import coordinator, model, release, round as rounds, study
+from server.commands import coordinator, model, release, rounds, study
 
 HELP = """Fit one causal model across institutions that may not pool their records.
 
