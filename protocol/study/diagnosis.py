@@ -1,0 +1,152 @@
+"""From pydantic's errors to problems in the words of this project.
+
+Each names the field, what was expected, what was found and what to write; an unknown field is
+answered with the nearest known one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from protocol.study.problems import Path, Problem, StudyProblems, nearest, quote
+from protocol.study.sections import (
+    Budget,
+    Cohort,
+    GraphSource,
+    Published,
+    Question,
+    Synthetic,
+    Trust,
+    Unit,
+)
+from protocol.study.study import Study
+from protocol.study.variables import Boolean, Categorical, Numeric, Ordinal
+
+_KINDS: Mapping[str, type[BaseModel]] = {
+    "boolean": Boolean,
+    "categorical": Categorical,
+    "ordinal": Ordinal,
+    "numeric": Numeric,
+}
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "unit": Unit,
+    "budget": Budget,
+    "cohort": Cohort,
+    "trust": Trust,
+    "graph": GraphSource,
+    "synthetic": Synthetic,
+    "published": Published,
+    "questions": Question,
+}
+EXAMPLES: Mapping[str, str] = {
+    "format": 'format = "concause-study/1"',
+    "name": 'name = "quit-smoking"',
+    "title": 'title = "Quitting smoking and weight"',
+    "author": 'author = "A. Author, B. Institute"',
+    "description": 'description = "Why this is asked"',
+    "expires": "expires = 2030-12-31",
+    "unit": 'a name such as "person"',
+    "max_rows_per_unit": "max_rows_per_unit = 1",
+    "budget": "[budget] with epsilon = 1.0 and delta = 1e-6",
+    "epsilon": "epsilon = 1.0",
+    "delta": "delta = 1e-6",
+    "rho": "rho = 0.05",
+    "cohort": "[cohort] with n_min = 3, tolerated_colluders = 0 and threshold = 2",
+    "n_min": "n_min = 3",
+    "tolerated_colluders": "tolerated_colluders = 0",
+    "threshold": "threshold = 2",
+    "trust": '[trust] with aggregation = "masking"',
+    "aggregation": 'aggregation = "masking"',
+    "variables": 'a table per variable, [variables.NAME] with kind = "boolean"',
+    "kind": 'kind = "boolean", "categorical", "ordinal" or "numeric"',
+    "label": 'label = "Quit smoking"',
+    "missing": "missing = true or missing = false",
+    "other": "other = true or other = false",
+    "levels": 'levels = ["low", "high"], each in quotes',
+    "edges": 'edges = [0, 10, 20] for a variable, edges = ["a -> b"] for the graph',
+    "graph": '[graph] with edges = ["a -> b"]',
+    "dagitty": 'dagitty = "dag { a -> b }"',
+    "mechanisms": '[mechanisms] with NAME = "categorical" or "binned"',
+    "questions": '[[questions]] with name, kind = "average", treatment, treated, ...',
+    "treatment": 'treatment = "NAME OF A VARIABLE"',
+    "treated": "treated = 1, or a level in quotes",
+    "reference": "reference = 0, or a level in quotes",
+    "outcome": 'outcome = "NAME OF A VARIABLE"',
+    "weight": "weight = 1",
+    "published": '[questions.published] with low = 1.0, high = 2.0, source = "..."',
+    "low": "low = 1.0",
+    "high": "high = 2.0",
+    "source": 'source = "Author 2020, table 2"',
+    "synthetic": "[synthetic] with rows = 10000 and seed = 1",
+    "rows": "rows = 10000",
+    "seed": "seed = 1",
+}
+_EXPECTED: Mapping[str, str] = {
+    "int_type": "a whole number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "tuple_type": "a list in brackets",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "date_type": "a date",
+    "date_parsing": "a date",
+    "date_from_datetime_parsing": "a date",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries",
+    "literal_error": "{expected}",
+    "union_tag_invalid": "kind to be one of {expected_tags}",
+}
+
+
+def problems_in(error: ValidationError) -> list[Problem]:
+    """Return every problem behind a ValidationError of `Study`, in the order of the document."""
+    problems: list[Problem] = []
+    for detail in error.errors(include_url=False):
+        where = _place(detail["loc"])
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, StudyProblems):
+            problems += [
+                Problem((*where, *inner.where), inner.expected, inner.found, inner.remedy)
+                for inner in cause.problems
+            ]
+        else:
+            problems.append(_translated(where, dict(detail)))
+    return problems
+
+
+def _place(loc: Path) -> Path:
+    """Drop what pydantic adds to a path: the kind of a variable, and its mark of keys."""
+    tagged = len(loc) > 2 and loc[0] == "variables" and loc[2] in _KINDS
+    path = (*loc[:2], *loc[3:]) if tagged else loc
+    return tuple(part for part in path if part != "[key]")
+
+
+def _translated(where: Path, detail: Mapping[str, Any]) -> Problem:
+    kind, value = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        known = list(_model_at(detail["loc"][:-1]).model_fields)
+        return Problem(where, "a known field", quote(where[-1]), nearest(str(where[-1]), known))
+    if kind == "missing":
+        return Problem(where, "this field", "nothing", _example(where))
+    if kind == "union_tag_not_found":
+        return Problem((*where, "kind"), "the kind of the variable", "nothing", EXAMPLES["kind"])
+    template = _EXPECTED.get(kind, detail["msg"])
+    return Problem(where, template.format(**detail.get("ctx", {})), quote(value), _example(where))
+
+
+def _example(where: Path) -> str:
+    names = [part for part in where if isinstance(part, str)]
+    return next((EXAMPLES[name] for name in reversed(names) if name in EXAMPLES), "another value")
+
+
+def _model_at(loc: Path) -> type[BaseModel]:
+    """Return the model whose fields belong at `loc`, by the last table on the way."""
+    if len(loc) > 2 and loc[0] == "variables":
+        return _KINDS[str(loc[2])]
+    names = [part for part in loc if isinstance(part, str)]
+    return _TABLES[names[-1]] if names else Study
