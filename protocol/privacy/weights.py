@@ -1,0 +1,43 @@
+"""How much each family matters: where the causal questions of a study enter the plan.
+
+A question about the effect of a treatment on an outcome is answered by the truncated
+factorisation: the mechanisms of the outcome and of its ancestors in the graph without the arrows
+into the treatment. That set holds every mechanism on a causal path and every common cause that
+has to be adjusted for; the treatment's own mechanism is not in it, being replaced by the
+intervention.
+"""
+
+from fractions import Fraction
+
+from protocol.study.graph import CausalGraph
+from protocol.study.sections import Question
+from protocol.study.study import Study
+
+# What a question of weight 1 adds to the weight 1 that every family has. Variances fall with the
+# square root of a weight, so that a family of a question gets about half the variance of another
+# of its size: enough to matter, without giving up on what nobody asked about.
+QUESTION_WEIGHT = 3
+
+
+def family_weights(study: Study) -> dict[str, Fraction]:
+    """Return the weight of each node's family: 1 + 3 (sum of the weights of its questions)."""
+    graph = study.causal_graph
+    weights = {node: Fraction(1) for node in graph.nodes}
+    for question in study.questions:
+        for node in mechanisms_of(graph, question):
+            weights[node] += QUESTION_WEIGHT * Fraction(question.weight)
+    return weights
+
+
+def mechanisms_of(graph: CausalGraph, question: Question) -> frozenset[str]:
+    """Return the nodes whose mechanisms the answer depends on; none if the effect is zero."""
+    if question.treatment not in graph.ancestors(question.outcome):
+        return frozenset()
+    found: set[str] = set()
+    waiting = [question.outcome]
+    while waiting:
+        node = waiting.pop()
+        if node not in found and node != question.treatment:
+            found.add(node)
+            waiting.extend(graph.parents[node])
+    return frozenset(found)
