@@ -64,7 +64,7 @@ def allocate(
     floors: Mapping[Clique, Fraction],
     total: Fraction,
 ) -> dict[Clique, Fraction]:
-    """Return sigma_A^2 >= floor_A minimising sum_A v_A sigma_A^2 under sum_A p_A / sigma_A^2 = total.
+    """Return sigma_A^2 >= floor_A minimising sum v_A sigma_A^2 under sum p_A / sigma_A^2 = total.
 
     Without floors, by Cauchy-Schwarz: sigma_A^2 = sqrt(p_A / v_A) sum_A' sqrt(v_A' p_A') / total.
     Cliques that would fall below their floor stay at it, and what they leave goes to the others;
