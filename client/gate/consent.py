@@ -1,0 +1,145 @@
+"""Consent: everything that must be true of a study, here and now, before the site takes part.
+
+Policy, roster, approval, study, plan and snapshot are read anew for every round and again
+before its measurement, so that a withdrawn approval or a changed file holds at once.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from client.gate.approvals import ApprovalFolder, Present, check_approval, read_approval
+from client.gate.ledger import Caps
+from client.gate.policy import Policy, check_roster, check_study, read_policy
+from client.gate.site_config import SiteConfig, read_roster
+from client.source.count_source import CountSource
+from protocol.errors import PolicyError
+from protocol.identifiers import Digest
+from protocol.privacy.plan import StatisticsPlan, compile_plan
+from protocol.secagg.descriptor import RoundTerms
+from protocol.secagg.roster import Roster
+from protocol.study.study import Study
+
+
+class SnapshotSource(CountSource, Protocol):
+    """Counts of a site's records, and the state of the files that they come from."""
+
+    def snapshot(self) -> Digest:
+        """Return a hash that changes whenever the records may have."""
+        ...
+
+
+OpenSource = Callable[[Study], AbstractContextManager[SnapshotSource]]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A study that the site's policy allows, with its plan and the roster it would run under."""
+
+    policy: Policy
+    roster: Roster
+    study: Study
+    plan: StatisticsPlan
+
+    def present(self, mapping: Digest, snapshot: Digest) -> Present:
+        """Return what an approval is held against."""
+        return Present(
+            study=self.study.hash,
+            plan=self.plan.hash,
+            roster=self.roster.hash,
+            mapping=mapping,
+            snapshot=snapshot,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """An approved study whose approval stands; `source` is open as long as this is used."""
+
+    study: Study
+    plan: StatisticsPlan
+    roster: Roster
+    caps: Caps
+    source: SnapshotSource = field(repr=False)
+
+    @property
+    def terms(self) -> RoundTerms:
+        """Return what a round must say for the site to take part."""
+        cohort = self.study.cohort
+        return RoundTerms(
+            roster_hash=self.roster.hash,
+            study_hash=self.study.hash,
+            plan_hash=self.plan.hash,
+            length=self.plan.length,
+            threshold=cohort.threshold,
+            n_min=cohort.n_min,
+            colluders=cohort.tolerated_colluders,
+        )
+
+
+class Consents:
+    """Looks up what the site agreed to."""
+
+    def __init__(self, config: SiteConfig, open_source: OpenSource) -> None:
+        self._config = config
+        self._open_source = open_source
+        self._approvals = ApprovalFolder(config.site.folder)
+        self._plans: dict[Digest, StatisticsPlan] = {}
+
+    def pinned(self) -> tuple[Policy, Roster]:
+        """Return the policy, and the roster that it allows.
+
+        Raises:
+            PolicyError: it allows another roster, or none.
+            UsageError: a file is missing or malformed.
+        """
+        policy, roster = (
+            read_policy(self._config.site.policy),
+            read_roster(self._config.site.roster),
+        )
+        check_roster(policy, roster)
+        return policy, roster
+
+    def examine(self, study: Study, *, now: int) -> Examined:
+        """Return a study with its plan, if the policy allows it; budgets are not looked at.
+
+        Raises:
+            PolicyError: the study has expired, or a rule of the policy forbids it.
+            UsageError: the study does not fit the roster, or has no plan.
+        """
+        policy, roster = self.pinned()
+        _check_expiry(study, now)
+        study.cohort.check_roster_size(len(roster.sites))
+        plan = self._plans.get(study.hash) or compile_plan(study)
+        self._plans[study.hash] = plan
+        check_study(policy, study, plan)
+        return Examined(policy, roster, study, plan)
+
+    @contextmanager
+    def open(self, study: Digest, *, now: int) -> Iterator[Consent]:
+        """Yield the consent to a study, its data open for measurement.
+
+        Raises:
+            PolicyError: the study is not approved, or its approval does not stand any more.
+            UsageError: as `examine`; or the data do not fit the study.
+        """
+        approval = self._approvals.approval(study)
+        examined = self.examine(self._approvals.study(study), now=now)
+        terms = read_approval(approval, examined.policy.approvers)
+        with self._open_source(examined.study) as source:
+            present = examined.present(self._config.mapping_digest, source.snapshot())
+            check_approval(terms, present, now=now)
+            caps = examined.policy.caps
+            allowed = Caps(caps.lifetime, min(caps.study, terms.rho_cap))
+            yield Consent(examined.study, examined.plan, examined.roster, allowed, source)
+
+
+def _check_expiry(study: Study, now: int) -> None:
+    if datetime.fromtimestamp(now, UTC).date() > study.expires:
+        raise PolicyError(
+            "study-expired",
+            f"The study expired on {study.expires.isoformat()}.",
+            "Have the consortium agree on a study with a later date.",
+        )

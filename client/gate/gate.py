@@ -1,0 +1,289 @@
+"""The gate: what a site answers to a coordinator, and the order in which it commits itself.
+
+Check everything, then commit, then answer: each step of a round is in the journal, and its
+cost in the ledger, on the disk, before a byte leaves. The secrets of a round live in memory
+only. A gate that is killed therefore loses the round, and with it at most the round's budget.
+"""
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from client.gate.consent import Consent, Consents
+from client.gate.journal import Opening, Step, already_run
+from client.gate.ledger import Request
+from client.gate.means import Means, Point
+from client.gate.memory import Memory
+from client.gate.outward import Refusal, refusal_of
+from client.gate.site_log import SiteLog
+from protocol.errors import ConcauseError, PolicyError, StorageError
+from protocol.identifiers import Digest, SessionId
+from protocol.secagg.descriptor import Descriptor, SignedDescriptor, check_descriptor
+from protocol.secagg.hashing import sites_hash
+from protocol.secagg.messages import (
+    Adverts,
+    CoordinatorMessage,
+    Deliveries,
+    Invitation,
+    Quorum,
+    SiteMessage,
+    Survivors,
+    decode_request,
+    encode_message,
+)
+from protocol.secagg.ring import to_ring
+from protocol.secagg.site import advance
+from protocol.secagg.site_states import AwaitingInvitation, Contribution, SiteState
+
+ENTROPY_BYTES = 32
+_INCIDENT_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who this site is: its name in the roster, and its signing key."""
+
+    name: str
+    key: Ed25519PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRound:
+    """A round whose secrets are in memory: its state, and the last exchange, word for word."""
+
+    descriptor: Descriptor
+    state: SiteState
+    request: bytes = field(repr=False)
+    answer: bytes = field(repr=False)
+
+
+class Gate:
+    """One site's whole behaviour towards a coordinator; knows nothing of Flower."""
+
+    def __init__(
+        self, member: Member, consents: Consents, memory: Memory, log: SiteLog, means: Means
+    ) -> None:
+        self._member = member
+        self._consents = consents
+        self._memory = memory
+        self._log = log
+        self._means = means
+        self._live: dict[SessionId, LiveRound] = {}
+        self._turn = threading.Lock()
+
+    def respond(self, body: bytes, *, now: int) -> dict[str, bytes]:
+        """Return what travels back: an answer under "body", or a "refusal"; never raises."""
+        try:
+            return {"body": self.answer(body, now=now)}
+        except Exception as error:  # noqa: BLE001 - the site's outermost shell
+            return {"refusal": self.refuse(error, body, now=now).encode()}
+
+    def answer(self, body: bytes, *, now: int) -> bytes:
+        """Return the answer to one request of the coordinator; `now` in seconds since 1970.
+
+        A word-for-word repetition of a round's last request gets its last answer once more.
+
+        Raises:
+            ConcauseError: the site does not answer; nothing of the request has any effect.
+        """
+        with self._turn:
+            request = decode_request(body)
+            live = self._live.get(request.session)
+            if live is not None and live.request == body:
+                return live.answer
+            descriptor, state, message = self._step(request, live, now)
+            answer = encode_message(message)
+            self._live[request.session] = LiveRound(descriptor, state, body, answer)
+            return answer
+
+    def refuse(self, error: Exception, body: bytes, *, now: int) -> Refusal:
+        """Record that a request was not answered, and return what may be said about it."""
+        refusal = refusal_of(error, self._means.entropy(_INCIDENT_BYTES).hex())
+        session, study = self._subject(body)
+        expected = isinstance(error, ConcauseError) and not isinstance(error, StorageError)
+        # A full disk must not turn a refusal into silence.
+        with suppress(StorageError, OSError):
+            self._log.alarm(
+                "refused",
+                error=None if expected else error,
+                incident=refusal.id,
+                category=refusal.category,
+                code=refusal.code,
+                session=session.hex() if session else None,
+                study=study.hex() if study else None,
+            )
+            self._memory.ledger.note_refusal(
+                refusal.code, refusal.id, session=session, study=study, now=now
+            )
+        return refusal
+
+    def forget_lost_rounds(self, *, now: int) -> None:
+        """Close the rounds of an earlier process, whose secrets are gone; once, at the start."""
+        with self._memory.database.transaction():
+            for record in self._memory.journal.unfinished():
+                self._end(record.session, now)
+
+    def close(self) -> None:
+        """Drop all secrets and let go of the files."""
+        self._live.clear()
+        self._memory.close()
+        self._log.close()
+
+    def _step(
+        self, request: CoordinatorMessage, live: LiveRound | None, now: int
+    ) -> tuple[Descriptor, SiteState, SiteMessage]:
+        if isinstance(request, Invitation):
+            return request.signed.descriptor, *self._advertise(request, now)
+        if live is None:
+            raise self._absent(request.session)
+        _check_deadline(live.descriptor, now)
+        match request:
+            case Adverts():
+                return live.descriptor, *self._share(live, request, now)
+            case Deliveries():
+                return live.descriptor, *self._mask(live, request, now)
+            case Survivors():
+                return live.descriptor, *self._agree(live, request, now)
+            case Quorum():
+                return live.descriptor, *self._reveal(live, request, now)
+
+    def _advertise(self, invitation: Invitation, now: int) -> tuple[SiteState, SiteMessage]:
+        descriptor = invitation.signed.descriptor
+        opening = self._check_invitation(invitation.signed, now)
+        with self._consents.open(descriptor.study_hash, now=now) as consent:
+            check_descriptor(descriptor, consent.roster, consent.terms)
+        state, (advert,) = advance(self._ready(consent), invitation)
+        self._means.reached(Point.INVITATION_CHECKED)
+        older = [
+            session for session, live in self._live.items() if _gives_way(live, descriptor, now)
+        ]
+        with self._memory.database.transaction():
+            for old in older:
+                self._end(old, now)
+            self._memory.ledger.reserve(_request(descriptor, consent), consent.caps, now=now)
+            self._means.reached(Point.RESERVING)
+            self._memory.journal.begin(opening, now=now)
+        for old in older:
+            del self._live[old]
+        self._means.reached(Point.ADVERTISED)
+        return state, advert
+
+    def _check_invitation(self, signed: SignedDescriptor, now: int) -> Opening:
+        policy, roster = self._consents.pinned()
+        descriptor = signed.descriptor
+        if descriptor.roster_hash != roster.hash:
+            raise PolicyError(
+                "other-roster",
+                "The round names another roster than the one pinned at this site.",
+                "Have the consortium agree on one roster, and every site pin it.",
+            )
+        signed.verify(roster)
+        _check_deadline(descriptor, now)
+        if descriptor.deadline > now + policy.longest_round_s:
+            raise PolicyError(
+                "deadline-too-far",
+                f"Expected a round of at most {policy.longest_round_s} seconds, found a later "
+                "deadline.",
+                "Issue the round with an earlier deadline, or check both clocks.",
+            )
+        opening = Opening(
+            descriptor.session, roster.coordinator, descriptor.counter, descriptor.study_hash
+        )
+        self._memory.journal.check_opening(opening)
+        return opening
+
+    def _ready(self, consent: Consent) -> AwaitingInvitation:
+        site, key = consent.roster.site_id(self._member.name), self._member.key
+        entropy = self._means.entropy(ENTROPY_BYTES)
+        return AwaitingInvitation(site, key, consent.roster, consent.terms, entropy)
+
+    def _share(self, live: LiveRound, adverts: Adverts, now: int) -> tuple[SiteState, SiteMessage]:
+        state, (shares,) = advance(live.state, adverts)
+        self._means.reached(Point.SHARES_DEALT)
+        self._memory.journal.advance(adverts.session, Step.SHARED, now=now)
+        self._means.reached(Point.SHARED)
+        return state, shares
+
+    def _mask(
+        self, live: LiveRound, deliveries: Deliveries, now: int
+    ) -> tuple[SiteState, SiteMessage]:
+        descriptor, session = live.descriptor, deliveries.session
+        waiting, _ = advance(live.state, deliveries)
+        self._means.reached(Point.DELIVERIES_CHECKED)
+        with self._consents.open(descriptor.study_hash, now=now) as consent:
+            check_descriptor(descriptor, consent.roster, consent.terms)
+            statistics = self._means.measure(consent.plan, consent.study, consent.source)
+        self._means.reached(Point.MEASURED)
+        with self._memory.database.transaction():
+            self._memory.journal.advance(session, Step.CHARGED, now=now)
+            self._means.reached(Point.CHARGING)
+            self._memory.ledger.charge(_request(descriptor, consent), consent.caps, now=now)
+        self._means.reached(Point.CHARGED)
+        noisy = self._means.add_noise(consent.plan, statistics)
+        self._means.reached(Point.NOISED)
+        state, (masked,) = advance(waiting, Contribution(to_ring(noisy)))
+        self._memory.journal.advance(session, Step.MASKED, now=now)
+        self._means.reached(Point.MASKED)
+        return state, masked
+
+    def _agree(
+        self, live: LiveRound, survivors: Survivors, now: int
+    ) -> tuple[SiteState, SiteMessage]:
+        state, (agreement,) = advance(live.state, survivors)
+        self._means.reached(Point.AGREEING)
+        self._memory.journal.advance(
+            survivors.session, Step.AGREED, now=now, survivors=sites_hash(survivors.sites)
+        )
+        self._means.reached(Point.AGREED)
+        return state, agreement
+
+    def _reveal(self, live: LiveRound, quorum: Quorum, now: int) -> tuple[SiteState, SiteMessage]:
+        state, (reveal,) = advance(live.state, quorum)
+        self._means.reached(Point.REVEALING)
+        self._memory.journal.advance(quorum.session, Step.REVEALED, now=now)
+        self._means.reached(Point.REVEALED)
+        return state, reveal
+
+    def _end(self, session: SessionId, now: int) -> None:
+        self._memory.journal.abandon(session, now=now)
+        self._memory.ledger.lapse(session, now=now)
+
+    def _absent(self, session: SessionId) -> PolicyError:
+        record = self._memory.journal.find(session)
+        if record is not None:
+            return already_run(record)
+        return PolicyError(
+            "round-unknown",
+            "Expected a message of a round that this site was invited to.",
+            "Send the invitation first.",
+        )
+
+    def _subject(self, body: bytes) -> tuple[SessionId | None, Digest | None]:
+        try:
+            request = decode_request(body)
+            if isinstance(request, Invitation):
+                return request.session, request.signed.descriptor.study_hash
+            record = self._memory.journal.find(request.session)
+        except ConcauseError:
+            return None, None
+        return request.session, record.study if record else None
+
+
+def _request(descriptor: Descriptor, consent: Consent) -> Request:
+    return Request(descriptor.session, descriptor.study_hash, consent.plan.rho, descriptor.deadline)
+
+
+def _gives_way(live: LiveRound, descriptor: Descriptor, now: int) -> bool:
+    """Return whether a round ends when another begins: one of its study, or after its deadline."""
+    return live.descriptor.study_hash == descriptor.study_hash or live.descriptor.deadline < now
+
+
+def _check_deadline(descriptor: Descriptor, now: int) -> None:
+    if now > descriptor.deadline:
+        raise PolicyError(
+            "deadline-passed",
+            "The round's deadline has passed.",
+            "Issue a new round, or check both clocks.",
+        )
