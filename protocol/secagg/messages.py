@@ -26,8 +26,8 @@ from protocol.identifiers import (
 from protocol.secagg.descriptor import MAX_LENGTH, SignedDescriptor
 from protocol.secagg.hashing import labelled_hash
 from protocol.secagg.ring import ELEMENT_BYTES
+from protocol.secagg.sharing import SHARE_BYTES
 
-SHARE_BYTES = 33  # one element of the field modulo 2^256 + 297
 SEALED_BYTES = 2 * SHARE_BYTES + 16  # two shares and the tag of ChaCha20-Poly1305
 MAX_VECTOR_BYTES = MAX_LENGTH * ELEMENT_BYTES
 

@@ -12,7 +12,10 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.identifiers import Digest, SessionId, SiteId
+from protocol.secagg.dealing import Dealing, HeldShares
 from protocol.secagg.descriptor import Descriptor, RoundTerms
+from protocol.secagg.keys import RoundSecrets
+from protocol.secagg.masking import MaskKeys
 from protocol.secagg.messages import (
     Advert,
     Adverts,
@@ -45,32 +48,6 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundSecrets:
-    """What a site keeps to itself in one round, all expanded from its entropy (SPEC 4.3)."""
-
-    mask_seed: bytes = field(repr=False)  # expands to the private half of the mask key
-    self_mask: bytes = field(repr=False)  # seed of the site's own mask, b in the literature
-    share_key: bytes = field(repr=False)  # private half of the key that seals shares
-    dealing_key: bytes = field(repr=False)  # expands to the sharing polynomials
-
-
-@dataclass(frozen=True, slots=True)
-class MaskKeys:
-    """AES-256 keys of the keystreams that this site adds and subtracts."""
-
-    added: tuple[bytes, ...] = field(repr=False)
-    subtracted: tuple[bytes, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldShares:
-    """The two shares that one dealer gave this site; at most one of them is ever revealed."""
-
-    self_mask: bytes = field(repr=False)
-    mask_seed: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class AwaitingInvitation:
     """Nothing has left the site.
 
@@ -100,8 +77,7 @@ class AwaitingDeliveries:
 
     standing: Standing
     secrets: RoundSecrets = field(repr=False)
-    adverts: Mapping[SiteId, Advert] = field(repr=False)
-    adverts_hash: Digest
+    dealing: Dealing
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,264 @@
+"""The coordinator's side of a round: `advance(state, event)` and what to ask next (SPEC 4.6).
+
+Every message is verified on receipt, so a bad one is an error with its sender as the
+culprit and a state that did not move: the driver goes on without that answer. The
+driver alone decides when a step is over, and says so with `StepClosed`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from protocol.errors import CohortError, PeerError
+from protocol.identifiers import Digest, SiteId
+from protocol.secagg.cohort import check_distinct_keys, verify_message
+from protocol.secagg.coordinator_states import (
+    LEGAL,
+    CollectingAdverts,
+    CollectingAgreements,
+    CollectingReveals,
+    CollectingShares,
+    CollectingVectors,
+    Complete,
+    CoordinatorState,
+    Dealt,
+    Event,
+    MaskedSum,
+    Opening,
+    StepClosed,
+)
+from protocol.secagg.dealing import MASK_SEED, SELF_MASK, share_commitment, share_context
+from protocol.secagg.descriptor import SignedDescriptor, check_rules
+from protocol.secagg.hashing import sites_hash
+from protocol.secagg.keys import check_exchange_key
+from protocol.secagg.messages import (
+    Advert,
+    Adverts,
+    Agreement,
+    CoordinatorMessage,
+    MaskedVector,
+    Reveal,
+    Shares,
+    SiteMessage,
+)
+from protocol.secagg.requests import answered, needed, pending, ready, recipients, requests
+from protocol.secagg.ring import ELEMENT_BYTES, from_wire
+from protocol.secagg.roster import Roster
+from protocol.secagg.turns import out_of_turn
+from protocol.secagg.unmasking import unmask
+
+__all__ = [
+    "LEGAL",
+    "CollectingAdverts",
+    "CollectingAgreements",
+    "CollectingReveals",
+    "CollectingShares",
+    "CollectingVectors",
+    "Complete",
+    "CoordinatorState",
+    "Event",
+    "StepClosed",
+    "advance",
+    "answered",
+    "needed",
+    "open_round",
+    "pending",
+    "ready",
+    "recipients",
+    "requests",
+]
+_Step = tuple[CoordinatorState, Mapping[SiteId, CoordinatorMessage]]
+_Answer = TypeVar("_Answer")
+_ANSWERS = {
+    CollectingAdverts: "adverts",
+    CollectingShares: "shares",
+    CollectingVectors: "vectors",
+    CollectingAgreements: "agreements",
+    CollectingReveals: "reveals",
+}
+
+
+def open_round(signed: SignedDescriptor, roster: Roster) -> CollectingAdverts:
+    """Return the first state of a round; `requests` of it are the invitations.
+
+    Raises:
+        PeerError: the descriptor is not signed by the roster's coordinator.
+        PolicyError: it is for another roster, or breaks a rule of every round.
+    """
+    signed.verify(roster)
+    check_rules(signed.descriptor, roster)
+    return CollectingAdverts(Opening(signed, roster, signed.descriptor.session), {})
+
+
+def advance(state: CoordinatorState, event: Event) -> _Step:
+    """Return the next state, and what to send to which site; `state` itself stays as it was.
+
+    A site's message sends nothing; `StepClosed` sends `requests` of the next state. A
+    message that is in already changes nothing.
+
+    Raises:
+        PeerError: code "out-of-turn" if `state` does not await this kind of event;
+            another code, with culprits, if the message breaks the protocol, or a
+            dealer's shares prove false at the end.
+        CohortError: the step closes with too few answers.
+    """
+    match state, event:
+        case CollectingAdverts(), Advert():
+            return _take_advert(state, event), {}
+        case CollectingShares(), Shares():
+            return _take_shares(state, event), {}
+        case CollectingVectors(), MaskedVector():
+            return _take_vector(state, event), {}
+        case CollectingAgreements(), Agreement():
+            return _take_agreement(state, event), {}
+        case CollectingReveals(), Reveal():
+            return _take_reveal(state, event), {}
+        case Complete(), _:
+            raise out_of_turn(LEGAL, state, event)
+        case _, StepClosed():
+            after = _close(state)
+            return after, requests(after)
+        case _:
+            raise out_of_turn(LEGAL, state, event)
+
+
+def _take_advert(state: CollectingAdverts, advert: Advert) -> CollectingAdverts:
+    with _blaming(advert):
+        _check_sender(state, advert)
+        if _is_repeated(state.adverts, advert.site, advert):
+            return state
+        check_exchange_key(advert.mask_key)
+        check_exchange_key(advert.share_key)
+        check_distinct_keys((*state.adverts.values(), advert))
+    return replace(state, adverts={**state.adverts, advert.site: advert})
+
+
+def _take_shares(state: CollectingShares, shares: Shares) -> CollectingShares:
+    dealt = state.dealt
+    with _blaming(shares):
+        _check_sender(state, shares)
+        _check_sets((shares.adverts_hash,), (dealt.adverts_hash,))
+        if tuple(pair.receiver for pair in shares.pairs) != dealt.advertised:
+            raise PeerError("misdealt", "Expected one pair of shares for each site of U1.")
+        if _is_repeated(dealt.shares, shares.site, shares):
+            return state
+    return replace(state, dealt=replace(dealt, shares={**dealt.shares, shares.site: shares}))
+
+
+def _take_vector(state: CollectingVectors, vector: MaskedVector) -> CollectingVectors:
+    dealt, masked, length = state.dealt, state.masked, state.opening.descriptor.length
+    with _blaming(vector):
+        _check_sender(state, vector)
+        expected = (dealt.adverts_hash, sites_hash(dealt.dealers))
+        _check_sets((vector.adverts_hash, vector.dealers_hash), expected)
+        if len(vector.vector) != length * ELEMENT_BYTES:
+            raise PeerError("vector-length", "Expected 8 bytes for each element of the round.")
+        if _is_repeated(masked.payloads, vector.site, vector.payload):
+            return state
+    total = masked.total + from_wire(vector.vector)
+    payloads = {**masked.payloads, vector.site: vector.payload}
+    return replace(state, masked=MaskedSum(total, payloads))
+
+
+def _take_agreement(state: CollectingAgreements, agreement: Agreement) -> CollectingAgreements:
+    dealt = state.dealt
+    with _blaming(agreement):
+        _check_sender(state, agreement)
+        _check_sets(
+            (agreement.adverts_hash, agreement.dealers_hash, agreement.survivors_hash),
+            (dealt.adverts_hash, sites_hash(dealt.dealers), sites_hash(state.masked.sites)),
+        )
+        if _is_repeated(state.agreements, agreement.site, agreement):
+            return state
+    return replace(state, agreements={**state.agreements, agreement.site: agreement})
+
+
+def _take_reveal(state: CollectingReveals, reveal: Reveal) -> CollectingReveals:
+    with _blaming(reveal):
+        _check_sender(state, reveal)
+        _check_sets((reveal.survivors_hash,), (sites_hash(state.masked.sites),))
+        _check_shares(state, reveal)
+        if _is_repeated(state.reveals, reveal.site, reveal):
+            return state
+    return replace(state, reveals={**state.reveals, reveal.site: reveal})
+
+
+def _check_shares(state: CollectingReveals, reveal: Reveal) -> None:
+    """Check each share against its dealer's commitment, which the revealer once checked too."""
+    dealt = state.dealt
+    if len(reveal.shares) != len(dealt.dealers):
+        raise PeerError("misrevealed", "Expected one share for each site of U2.")
+    place = dealt.advertised.index(reveal.site)
+    for dealer, share in zip(dealt.dealers, reveal.shares, strict=True):
+        pair = dealt.shares[dealer].pairs[place]
+        survived = dealer in state.masked.payloads
+        committed = pair.self_mask_commitment if survived else pair.mask_seed_commitment
+        context = share_context(dealt.adverts_hash, dealer, reveal.site)
+        if share_commitment(SELF_MASK if survived else MASK_SEED, context, share) != committed:
+            raise PeerError("false-reveal", "A revealed share is not the one that was dealt.")
+
+
+def _close(state: CoordinatorState) -> CoordinatorState:
+    _check_enough(state)
+    match state:
+        case CollectingAdverts(opening, adverts):
+            message = Adverts(opening.session, tuple(adverts[site] for site in sorted(adverts)))
+            return CollectingShares(opening, Dealt(message, message.hash, {}))
+        case CollectingShares(opening, dealt):
+            zero = MaskedSum(np.zeros(opening.descriptor.length, np.uint64), {})
+            return CollectingVectors(opening, dealt, zero)
+        case CollectingVectors(opening, dealt, masked):
+            return CollectingAgreements(opening, dealt, masked, {})
+        case CollectingAgreements(opening, dealt, masked, agreements):
+            return CollectingReveals(opening, dealt, masked, agreements, {})
+        case CollectingReveals():
+            return _complete(state)
+        case Complete():
+            return state
+
+
+def _complete(state: CollectingReveals) -> Complete:
+    cohort = state.masked.sites
+    dropped = tuple(site for site in state.opening.roster.ids if site not in cohort)
+    return Complete(state.opening, unmask(state), cohort, dropped)
+
+
+def _check_enough(state: CoordinatorState) -> None:
+    found, enough = len(answered(state)), needed(state)
+    if found < enough:
+        what = _ANSWERS[type(state)]
+        raise CohortError(
+            f"too-few-{what}",
+            f"The round needs {what} of {enough} sites, found {found}.",
+            "Nothing was revealed; bring the sites back and issue a new round.",
+            found=found,
+            needed=enough,
+        )
+
+
+def _check_sender(state: CoordinatorState, message: SiteMessage) -> None:
+    verify_message(message, state.opening.session, state.opening.roster)
+    if message.site not in recipients(state):
+        raise PeerError("unknown-site", "The site has no part in this step.")
+
+
+def _check_sets(found: tuple[Digest, ...], expected: tuple[Digest, ...]) -> None:
+    if found != expected:
+        raise PeerError("other-sets", "The site answers for other sets of sites than were sent.")
+
+
+def _is_repeated(known: Mapping[SiteId, _Answer], site: SiteId, answer: _Answer) -> bool:
+    if site in known and known[site] != answer:
+        raise PeerError("second-answer", "The site gave two different answers in one step.")
+    return site in known
+
+
+@contextmanager
+def _blaming(message: SiteMessage) -> Iterator[None]:
+    try:
+        yield
+    except PeerError as error:
+        raise PeerError(error.code, error.cause, error.remedy, culprits=(message.site,)) from error

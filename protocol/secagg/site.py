@@ -1,0 +1,249 @@
+"""A site's side of a round: `advance(state, message)` and nothing else (SPEC 4.6).
+
+The shell makes an `AwaitingInvitation`, feeds it what the coordinator sends, and between
+the deliveries and the masked vector a `Contribution`. It journals the counter before the
+advert leaves, charges the budget before the contribution, and journals the survivors
+before the agreement leaves; this machine refuses a second list within one life of the
+process, the journal across restarts.
+"""
+
+from protocol.errors import PeerError, UsageError
+from protocol.identifiers import Digest, SiteId
+from protocol.secagg.cohort import (
+    check_ascending,
+    check_distinct_keys,
+    check_members,
+    check_session,
+    sign_message,
+    verify_message,
+)
+from protocol.secagg.dealing import Dealing, deal, open_delivery
+from protocol.secagg.descriptor import check_descriptor
+from protocol.secagg.hashing import sites_hash
+from protocol.secagg.keys import (
+    check_exchange_key,
+    mask_private_key,
+    pair_mask_key,
+    public_half,
+    round_secrets,
+    self_mask_commitment,
+    self_mask_key,
+    share_private_key,
+)
+from protocol.secagg.masking import MaskKeys, mask
+from protocol.secagg.messages import (
+    Advert,
+    Adverts,
+    Agreement,
+    Deliveries,
+    Invitation,
+    MaskedVector,
+    Quorum,
+    Reveal,
+    Shares,
+    SiteMessage,
+    Survivors,
+)
+from protocol.secagg.ring import to_wire
+from protocol.secagg.site_states import (
+    LEGAL,
+    AwaitingAdverts,
+    AwaitingContribution,
+    AwaitingDeliveries,
+    AwaitingInvitation,
+    AwaitingQuorum,
+    AwaitingSurvivors,
+    Contribution,
+    Finished,
+    SiteInput,
+    SiteState,
+    Standing,
+)
+from protocol.secagg.turns import out_of_turn
+from protocol.signing import public_key
+
+__all__ = [
+    "LEGAL",
+    "AwaitingAdverts",
+    "AwaitingContribution",
+    "AwaitingDeliveries",
+    "AwaitingInvitation",
+    "AwaitingQuorum",
+    "AwaitingSurvivors",
+    "Contribution",
+    "Finished",
+    "SiteInput",
+    "SiteState",
+    "advance",
+]
+_Step = tuple[SiteState, tuple[SiteMessage, ...]]
+
+
+def advance(state: SiteState, message: SiteInput) -> _Step:
+    """Return the next state, and what to send to the coordinator; `state` itself stays as it was.
+
+    Raises:
+        PeerError: code "out-of-turn" if `state` does not await this kind of message;
+            another code if the message breaks the protocol.
+        PolicyError: the invitation is not what this site approved.
+        UsageError: the shell gave another site's key, or a vector of another shape.
+    """
+    match state, message:
+        case AwaitingInvitation(), Invitation():
+            return _advertise(state, message)
+        case AwaitingAdverts(), Adverts():
+            return _deal(state, message)
+        case AwaitingDeliveries(), Deliveries():
+            return _open(state, message)
+        case AwaitingContribution(), Contribution():
+            return _mask(state, message)
+        case AwaitingSurvivors(), Survivors():
+            return _agree(state, message)
+        case AwaitingQuorum(), Quorum():
+            return _reveal(state, message)
+        case _:
+            raise out_of_turn(LEGAL, state, message)
+
+
+def _advertise(state: AwaitingInvitation, message: Invitation) -> _Step:
+    standing = _standing(state, message)
+    secrets = round_secrets(state.entropy, standing.session)
+    advert = Advert(
+        standing.session,
+        standing.site,
+        public_half(mask_private_key(secrets.mask_seed, standing.session)),
+        public_half(share_private_key(secrets)),
+        self_mask_commitment(secrets.self_mask, standing.session, standing.site),
+    )
+    signed = sign_message(advert, standing.key)
+    return AwaitingAdverts(standing, secrets, signed), (signed,)
+
+
+def _standing(state: AwaitingInvitation, message: Invitation) -> Standing:
+    sites = state.roster.sites
+    if state.site >= len(sites) or sites[state.site].key != public_key(state.key):
+        raise UsageError(
+            "not-in-roster",
+            "The roster has another key in this site's place.",
+            "Compare the public key of this site with the roster.",
+        )
+    message.signed.verify(state.roster)
+    descriptor = message.signed.descriptor
+    check_descriptor(descriptor, state.roster, state.terms)
+    return Standing(state.site, state.key, state.roster, descriptor, descriptor.session)
+
+
+def _deal(state: AwaitingAdverts, message: Adverts) -> _Step:
+    _check_adverts(state, message)
+    standing = state.standing
+    adverts = {advert.site: advert for advert in message.adverts}
+    dealing = Dealing(standing.session, standing.roster, adverts, message.hash)
+    pairs = deal(dealing, standing.site, state.secrets, standing.descriptor.threshold)
+    shares = Shares(standing.session, standing.site, dealing.adverts_hash, pairs)
+    after = AwaitingDeliveries(standing, state.secrets, dealing)
+    return after, (sign_message(shares, standing.key),)
+
+
+def _check_adverts(state: AwaitingAdverts, message: Adverts) -> None:
+    standing = state.standing
+    check_session(message, standing.session)
+    sites = [advert.site for advert in message.adverts]
+    _check_list(standing, sites, standing.roster.ids)
+    if state.advert not in message.adverts:
+        raise PeerError("own-advert-altered", "The adverts hold another one under this site.")
+    for advert in message.adverts:
+        verify_message(advert, standing.session, standing.roster)
+        check_exchange_key(advert.mask_key)
+        check_exchange_key(advert.share_key)
+    check_distinct_keys(message.adverts)
+
+
+def _check_list(
+    standing: Standing, sites: list[SiteId], within: tuple[SiteId, ...]
+) -> tuple[SiteId, ...]:
+    check_members(sites, within, standing.site, standing.descriptor.smallest_cohort)
+    return tuple(sites)
+
+
+def _open(state: AwaitingDeliveries, message: Deliveries) -> _Step:
+    standing, dealing = state.standing, state.dealing
+    check_session(message, standing.session)
+    listed = [delivery.dealer for delivery in message.deliveries]
+    dealers = _check_list(standing, listed, tuple(dealing.adverts))
+    held = {
+        delivery.dealer: open_delivery(dealing, standing.site, state.secrets, delivery)
+        for delivery in message.deliveries
+    }
+    keys = _mask_keys(state, dealers)
+    return AwaitingContribution(standing, dealing.adverts_hash, dealers, keys, held), ()
+
+
+def _mask_keys(state: AwaitingDeliveries, dealers: tuple[SiteId, ...]) -> MaskKeys:
+    me, session = state.standing.site, state.standing.session
+    own = mask_private_key(state.secrets.mask_seed, session)
+    pair = {
+        peer: pair_mask_key(own, state.dealing.adverts[peer].mask_key, session, (me, peer))
+        for peer in dealers
+        if peer != me
+    }
+    # SPEC 4.5: the lower site of a pair adds, the higher subtracts; everyone adds its own mask.
+    added = [key for peer, key in pair.items() if me < peer]
+    subtracted = [key for peer, key in pair.items() if me > peer]
+    return MaskKeys((self_mask_key(state.secrets.self_mask, session), *added), tuple(subtracted))
+
+
+def _mask(state: AwaitingContribution, message: Contribution) -> _Step:
+    standing, vector = state.standing, message.vector
+    if vector.dtype != "uint64" or vector.shape != (standing.descriptor.length,):
+        raise UsageError("vector-shape", "Expected 64-bit residues, one for each cell of the plan.")
+    masked = MaskedVector(
+        standing.session,
+        standing.site,
+        state.adverts_hash,
+        sites_hash(state.dealers),
+        to_wire(mask(vector, state.mask_keys)),
+    )
+    after = AwaitingSurvivors(standing, state.adverts_hash, state.dealers, state.held)
+    return after, (sign_message(masked, standing.key),)
+
+
+def _agree(state: AwaitingSurvivors, message: Survivors) -> _Step:
+    standing = state.standing
+    check_session(message, standing.session)
+    survivors = _check_list(standing, list(message.sites), state.dealers)
+    after = AwaitingQuorum(standing, state.adverts_hash, state.dealers, survivors, state.held)
+    agreement = Agreement(standing.session, standing.site, *_agreed_hashes(after))
+    return after, (sign_message(agreement, standing.key),)
+
+
+def _agreed_hashes(state: AwaitingQuorum) -> tuple[Digest, Digest, Digest]:
+    return state.adverts_hash, sites_hash(state.dealers), sites_hash(state.survivors)
+
+
+def _reveal(state: AwaitingQuorum, message: Quorum) -> _Step:
+    _check_quorum(state, message)
+    standing = state.standing
+    # SPEC 4.6.5: which share goes out follows from the sets agreed on, not from the request.
+    shares = tuple(
+        held.self_mask if dealer in state.survivors else held.mask_seed
+        for dealer, held in state.held.items()
+    )
+    reveal = Reveal(standing.session, standing.site, sites_hash(state.survivors), shares)
+    after = Finished(standing.session, standing.site, state.survivors)
+    return after, (sign_message(reveal, standing.key),)
+
+
+def _check_quorum(state: AwaitingQuorum, message: Quorum) -> None:
+    standing = state.standing
+    check_session(message, standing.session)
+    signers = [agreement.site for agreement in message.agreements]
+    check_ascending(signers)
+    if not set(signers) <= set(state.survivors):
+        raise PeerError("unknown-site", "A site that is no survivor agrees on the survivors.")
+    if len(signers) < standing.descriptor.threshold:
+        raise PeerError("quorum-too-small", "Fewer sites agree than the threshold of the round.")
+    for agreement in message.agreements:
+        verify_message(agreement, standing.session, standing.roster)
+        agreed = (agreement.adverts_hash, agreement.dealers_hash, agreement.survivors_hash)
+        if agreed != _agreed_hashes(state):
+            raise PeerError("other-sets", "Two sites were shown different sets of sites.")
