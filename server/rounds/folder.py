@@ -1,0 +1,218 @@
+"""A round on the coordinator's disk: what was issued, what has come, how it stands.
+
+The transcript is the round's only checkpoint (SPEC 6): an event is on the disk before
+anything that follows from it leaves the coordinator.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from protocol.errors import StorageError, UsageError
+from protocol.secagg.coordinator_states import Event
+from protocol.secagg.descriptor import SignedDescriptor
+from protocol.secagg.roster import parse_roster
+from protocol.secagg.transcript import (
+    Header,
+    decode,
+    encode_event,
+    encode_header,
+    intact_length,
+)
+from server.rounds.status import RoundStatus
+
+_PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFolder:
+    """The files of one round, by name."""
+
+    path: Path
+
+    @property
+    def descriptor(self) -> Path:
+        """Return the signed descriptor."""
+        return self.path / "descriptor.bin"
+
+    @property
+    def roster(self) -> Path:
+        """Return the copy of the roster."""
+        return self.path / "roster.json"
+
+    @property
+    def study(self) -> Path:
+        """Return the copy of the study."""
+        return self.path / "study.toml"
+
+    @property
+    def transcript(self) -> Path:
+        """Return the event log."""
+        return self.path / "transcript.bin"
+
+    @property
+    def status(self) -> Path:
+        """Return the status, for people."""
+        return self.path / "status.json"
+
+    def read_header(self) -> Header:
+        """Return the round as issued.
+
+        Raises:
+            UsageError: this is not a round folder, or a file in it was changed.
+        """
+        roster = parse_roster(_read(self.roster))
+        return Header(roster, SignedDescriptor.decode(_read(self.descriptor)))
+
+    def read_status(self) -> RoundStatus | None:
+        """Return the last status, or None if there is none yet.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        if not self.status.exists():
+            return None
+        try:
+            return RoundStatus.model_validate_json(_read(self.status))
+        except ValidationError as error:
+            raise UsageError(
+                "damaged-status",
+                f"Expected the status of a round in {self.status}, found something else.",
+                "Delete that file; the next driver of the round writes it anew.",
+            ) from error
+
+    def write_status(self, status: RoundStatus) -> None:
+        """Replace the status; a reader sees the old one or the new one."""
+        replace_file(self.status, status.model_dump_json(indent=1).encode() + b"\n")
+
+    @contextmanager
+    def open_transcript(self) -> Iterator["TranscriptFile"]:
+        """Open the transcript for this driver alone; start it if there is none.
+
+        A last frame that a crash cut off is cut away: nothing was sent that follows from it.
+
+        Raises:
+            StorageError: another driver has it open.
+            PeerError: it is damaged other than at its end.
+        """
+        header = self.read_header()
+        descriptor = os.open(self.transcript, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
+        try:
+            _lock(descriptor, self.path)
+            _sync_folder(self.path)
+            yield _recover(descriptor, header)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFile:
+    """An open transcript: what it held, and where the next event goes."""
+
+    header: Header
+    events: tuple[Event, ...]
+    descriptor: int
+
+    def append(self, event: Event) -> None:
+        """Write one event; it is on the disk when this returns."""
+        _write_durably(self.descriptor, encode_event(event))
+
+
+def create_round_folder(path: Path, header: Header, study_text: str) -> RoundFolder:
+    """Make the folder of a new round, readable by its owner only.
+
+    Raises:
+        StorageError: something is there already.
+    """
+    try:
+        path.mkdir(mode=_PRIVATE_FOLDER, parents=True)
+    except FileExistsError as error:
+        raise StorageError(
+            "round-exists",
+            f"Expected to make {path}, found something there.",
+            "A round is issued once; choose another folder.",
+        ) from error
+    folder = RoundFolder(path)
+    replace_file(folder.study, study_text.encode())
+    replace_file(folder.roster, header.roster.canonical)
+    replace_file(folder.descriptor, header.signed.encode())
+    return folder
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; it is on the disk when this returns."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        _write_durably(descriptor, content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
+def _recover(descriptor: int, header: Header) -> TranscriptFile:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        found = file.read()
+    opening = encode_header(header)
+    if opening.startswith(found):  # empty, or a crash while its header was written
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        _write_durably(descriptor, opening)
+        return TranscriptFile(header, (), descriptor)
+    found_header, events = decode(found, allow_truncated_tail=True)
+    if found_header != header:
+        raise UsageError(
+            "other-transcript",
+            "Expected the transcript of this folder's descriptor and roster, found another.",
+            "Restore the folder as the round was issued, or issue a new round.",
+        )
+    os.ftruncate(descriptor, intact_length(found))
+    os.lseek(descriptor, 0, os.SEEK_END)
+    return TranscriptFile(header, events, descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StorageError(
+            "round-in-progress",
+            f"Expected to drive the round in {path}, found another process that does.",
+            "Wait until it ends, or stop it.",
+        ) from error
+
+
+def _write_durably(descriptor: int, content: bytes) -> None:
+    remaining = memoryview(content)
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
+    os.fsync(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "not-a-round-folder",
+            f"Expected {path}, found no such file.",
+            "Give the folder that `concause round start` printed.",
+        ) from error

@@ -1,0 +1,114 @@
+"""How requests reach sites and replies come back; over Flower, or in a test over nothing.
+
+A transport carries bytes and knows nothing of the protocol. It is not trusted: it may
+lose, delay, repeat and invent replies.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NewType, Protocol, TypeAlias
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+Address = NewType("Address", int)  # a Flower node id, 64 bits; not a SiteId
+RECORD = "concause"
+MESSAGE_TYPE = "query.round"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A site's message, still encoded."""
+
+    address: Address
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A site's refusal, still encoded."""
+
+    address: Address
+    refusal: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """No message and no refusal: the carrier failed, or carried something else."""
+
+    address: Address
+    reason: str
+
+
+Reply: TypeAlias = Answered | Declined | Broken
+
+
+class Transport(Protocol):
+    """Carries one request at a time to each address."""
+
+    def addresses(self) -> Sequence[Address]:
+        """Return who is connected now, ascending."""
+
+    def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
+        """Send one request to each address; it and its reply are worthless after `ttl_s`.
+
+        Forgets an earlier request to the same address.
+        """
+
+    def pull(self) -> Sequence[Reply]:
+        """Return the replies that have come since the last call, without waiting."""
+
+
+class FlowerTransport:
+    """Transport over Flower's Grid: one ConfigRecord a message, see SPEC 5."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._awaited: dict[str, Address] = {}  # by message id
+        self._undelivered: list[Reply] = []
+
+    def addresses(self) -> Sequence[Address]:
+        """Return the connected nodes, ascending."""
+        return sorted(Address(node) for node in self._grid.get_node_ids())
+
+    def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
+        """Hand one message for each address to the SuperLink."""
+        if not requests:
+            return
+        self._awaited = {i: a for i, a in self._awaited.items() if a not in requests}
+        messages = [_message(address, body, ttl_s) for address, body in requests.items()]
+        identifiers = list(self._grid.push_messages(messages)) or [""] * len(messages)
+        for address, identifier in zip(requests, identifiers, strict=True):
+            if identifier:
+                self._awaited[identifier] = address
+            else:  # Flower's way to say that it would not take a message
+                self._undelivered.append(Broken(address, "the SuperLink did not take the request"))
+
+    def pull(self) -> Sequence[Reply]:
+        """Return what the SuperLink holds for the awaited messages."""
+        replies, self._undelivered = self._undelivered, []
+        if self._awaited:
+            for message in self._grid.pull_messages(list(self._awaited)):
+                # By the id of the request, not by what the sender says of itself.
+                address = self._awaited.pop(message.metadata.reply_to_message_id, None)
+                if address is not None:
+                    replies.append(_reply(address, message))
+        return replies
+
+
+def _message(address: Address, body: bytes, ttl_s: float) -> Message:
+    content = RecordDict({RECORD: ConfigRecord({"body": body})})
+    return Message(content, dst_node_id=address, message_type=MESSAGE_TYPE, ttl=ttl_s)
+
+
+def _reply(address: Address, message: Message) -> Reply:
+    if message.has_error():
+        return Broken(address, f"Flower error {message.error.code}: {message.error.reason}")
+    record = message.content.get(RECORD)
+    if len(message.content) == 1 and isinstance(record, ConfigRecord):
+        match dict(record):
+            case {"body": bytes(body), **rest} if not rest:
+                return Answered(address, body)
+            case {"refusal": bytes(refusal), **rest} if not rest:
+                return Declined(address, refusal)
+    return Broken(address, f"expected one record {RECORD!r} with a body or a refusal")
