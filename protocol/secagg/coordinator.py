@@ -168,7 +168,7 @@ def _take_agreement(state: CollectingAgreements, agreement: Agreement) -> Collec
     with _blaming(agreement):
         _check_sender(state, agreement)
         _check_sets(
-            (agreement.adverts_hash, agreement.dealers_hash, agreement.survivors_hash),
+            agreement.sets,
             (dealt.adverts_hash, sites_hash(dealt.dealers), sites_hash(state.masked.sites)),
         )
         if _is_repeated(state.agreements, agreement.site, agreement):

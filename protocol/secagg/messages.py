@@ -307,10 +307,15 @@ class Agreement:
     purpose: ClassVar[str] = "agreement"
 
     @property
+    def sets(self) -> tuple[Digest, Digest, Digest]:
+        """Return (h1, H(U2), H(U3)): what is agreed on."""
+        return self.adverts_hash, self.dealers_hash, self.survivors_hash
+
+    @property
     def payload(self) -> bytes:
         """Return what the signature covers."""
         writer = Writer().fixed(self.session, DIGEST_BYTES).uint(self.site, 2)
-        for part in (self.adverts_hash, self.dealers_hash, self.survivors_hash):
+        for part in self.sets:
             writer.fixed(part, DIGEST_BYTES)
         return writer.finish()
 

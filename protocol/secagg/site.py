@@ -7,6 +7,8 @@ before the agreement leaves; this machine refuses a second list within one life 
 process, the journal across restarts.
 """
 
+from collections.abc import Collection, Sequence
+
 from protocol.errors import PeerError, UsageError
 from protocol.identifiers import Digest, SiteId
 from protocol.secagg.cohort import (
@@ -147,8 +149,8 @@ def _deal(state: AwaitingAdverts, message: Adverts) -> _Step:
 def _check_adverts(state: AwaitingAdverts, message: Adverts) -> None:
     standing = state.standing
     check_session(message, standing.session)
-    sites = [advert.site for advert in message.adverts]
-    _check_list(standing, sites, standing.roster.ids)
+    # SPEC 4.6.2: U1 within the roster, large enough, this site's own advert in it unchanged.
+    _check_list(standing, [advert.site for advert in message.adverts], standing.roster.ids)
     if state.advert not in message.adverts:
         raise PeerError("own-advert-altered", "The adverts hold another one under this site.")
     for advert in message.adverts:
@@ -158,23 +160,21 @@ def _check_adverts(state: AwaitingAdverts, message: Adverts) -> None:
     check_distinct_keys(message.adverts)
 
 
-def _check_list(
-    standing: Standing, sites: list[SiteId], within: tuple[SiteId, ...]
-) -> tuple[SiteId, ...]:
+def _check_list(standing: Standing, sites: Sequence[SiteId], within: Collection[SiteId]) -> None:
     check_members(sites, within, standing.site, standing.descriptor.smallest_cohort)
-    return tuple(sites)
 
 
 def _open(state: AwaitingDeliveries, message: Deliveries) -> _Step:
     standing, dealing = state.standing, state.dealing
     check_session(message, standing.session)
-    listed = [delivery.dealer for delivery in message.deliveries]
-    dealers = _check_list(standing, listed, tuple(dealing.adverts))
+    dealers = tuple(delivery.dealer for delivery in message.deliveries)
+    _check_list(standing, dealers, dealing.adverts)  # SPEC 4.6.3: U2 within U1
     held = {
         delivery.dealer: open_delivery(dealing, standing.site, state.secrets, delivery)
         for delivery in message.deliveries
     }
     keys = _mask_keys(state, dealers)
+    # The site's own seeds end here: what is left is what its vector and the reveal need.
     return AwaitingContribution(standing, dealing.adverts_hash, dealers, keys, held), ()
 
 
@@ -210,13 +210,13 @@ def _mask(state: AwaitingContribution, message: Contribution) -> _Step:
 def _agree(state: AwaitingSurvivors, message: Survivors) -> _Step:
     standing = state.standing
     check_session(message, standing.session)
-    survivors = _check_list(standing, list(message.sites), state.dealers)
-    after = AwaitingQuorum(standing, state.adverts_hash, state.dealers, survivors, state.held)
-    agreement = Agreement(standing.session, standing.site, *_agreed_hashes(after))
+    _check_list(standing, message.sites, state.dealers)  # SPEC 4.6.4: U3 within U2
+    after = AwaitingQuorum(standing, state.adverts_hash, state.dealers, message.sites, state.held)
+    agreement = Agreement(standing.session, standing.site, *_agreed_sets(after))
     return after, (sign_message(agreement, standing.key),)
 
 
-def _agreed_hashes(state: AwaitingQuorum) -> tuple[Digest, Digest, Digest]:
+def _agreed_sets(state: AwaitingQuorum) -> tuple[Digest, Digest, Digest]:
     return state.adverts_hash, sites_hash(state.dealers), sites_hash(state.survivors)
 
 
@@ -242,8 +242,9 @@ def _check_quorum(state: AwaitingQuorum, message: Quorum) -> None:
         raise PeerError("unknown-site", "A site that is no survivor agrees on the survivors.")
     if len(signers) < standing.descriptor.threshold:
         raise PeerError("quorum-too-small", "Fewer sites agree than the threshold of the round.")
+    # SPEC 4.6.5: at least t distinct survivors, all on the sets that this site agreed to.
+    expected = _agreed_sets(state)
     for agreement in message.agreements:
         verify_message(agreement, standing.session, standing.roster)
-        agreed = (agreement.adverts_hash, agreement.dealers_hash, agreement.survivors_hash)
-        if agreed != _agreed_hashes(state):
+        if agreement.sets != expected:
             raise PeerError("other-sets", "Two sites were shown different sets of sites.")

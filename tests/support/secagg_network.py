@@ -5,8 +5,7 @@ keys and entropy follow from a seed, so a run can be repeated to the byte.
 """
 
 import hashlib
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
@@ -41,7 +40,6 @@ from protocol.secagg.transcript import Header, decode, encode_event, encode_head
 from protocol.signing import public_key
 
 STEPS = range(5)
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +263,7 @@ class Network:
         try:
             for step in STEPS:
                 self.play(step)
-                self._take(StepClosed())
+                self.take(StepClosed())
         except (CohortError, PeerError) as caught:
             error = caught
         complete = self.state if isinstance(self.state, Complete) else None
@@ -284,7 +282,8 @@ class Network:
         for recipient, message in coordinator.requests(self.state).items():
             answers += self._exchange(step, recipient, message)
         for fault in self._of(step, Shuffle):
-            random.Random(fault.seed).shuffle(answers)
+            order = np.random.default_rng(fault.seed).permutation(len(answers))
+            answers = [answers[place] for place in order]
         for answer in answers:
             self._arrive(step, answer)
         if self._of(step, RestartCoordinator):
@@ -329,11 +328,12 @@ class Network:
 
     def _arrive(self, step: int, answer: bytes) -> None:
         try:
-            self._take(decode_answer(answer))
+            self.take(decode_answer(answer))
         except PeerError as error:
             self.coordinator_refusals.append((step, error))
 
-    def _take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:
+        """Give the coordinator an event; write it down if the machine accepts it."""
         self.state, _ = coordinator.advance(self.state, event)
         self.transcript += encode_event(event)
 
@@ -382,8 +382,10 @@ def flip(encoded: bytes, bit: int) -> bytes:
 
 def total(world: Consortium, cohort: Iterable[int]) -> Residues:
     """Return the sum that the protocol must yield for a cohort, computed in the open."""
-    vectors = [world.vector(position) for position in cohort]
-    return np.sum(vectors, axis=0, dtype=np.uint64)
+    summed = np.zeros(world.descriptor.length, np.uint64)
+    for position in cohort:
+        summed += world.vector(position)
+    return summed
 
 
 def run(world: Consortium, *faults: Fault) -> Outcome:
@@ -391,10 +393,24 @@ def run(world: Consortium, *faults: Fault) -> Outcome:
     return Network(world, faults).run()
 
 
-def step_answers(network: Network, step: int) -> Mapping[int, SiteMessage]:
-    """Return what each site answers in a step, and leave the coordinator where it was."""
+def at_step(world: Consortium, step: int, *faults: Fault) -> Network:
+    """Return a run in which the steps before `step` are over and its requests are due."""
+    network = Network(world, faults)
+    for earlier in range(step):
+        network.play(earlier)
+        network.take(StepClosed())
+    return network
+
+
+def request_for(network: Network, recipient: int) -> CoordinatorMessage:
+    """Return what the coordinator now asks of one site."""
+    return coordinator.requests(network.state)[SiteId(recipient)]
+
+
+def answers_of(network: Network) -> dict[int, SiteMessage]:
+    """Return what each site now answers; the sites move on, the coordinator does not."""
     answers = {}
     for recipient, message in coordinator.requests(network.state).items():
-        (answer,) = network.deliver(step, recipient, encode_message(message))
+        (answer,) = network.deliver(0, recipient, encode_message(message))
         answers[int(recipient)] = decode_answer(answer)
     return answers
