@@ -2,6 +2,7 @@
 
 from protocol.identifiers import SiteId
 from protocol.secagg.transcript import Header
+from server.rounds.carrier import Address
 from server.rounds.clock import Clock
 from server.rounds.folder import RoundFolder
 from server.rounds.status import (
@@ -13,7 +14,6 @@ from server.rounds.status import (
     StrangerStatus,
     printable,
 )
-from server.rounds.transport import Address
 
 _MAX_REASON = 300  # characters
 

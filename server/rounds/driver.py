@@ -4,7 +4,7 @@ Every rule of the protocol is the machine's. What is decided here is only how lo
 wait and whom to leave out: a site that refuses, errs or stays silent is out of the step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from protocol.errors import CohortError, ConcauseError, PeerError, StorageError, UsageError
 from protocol.identifiers import SiteId
@@ -21,7 +21,6 @@ from protocol.secagg.coordinator_states import (
     StepClosed,
 )
 from protocol.secagg.messages import (
-    Advert,
     Invitation,
     SiteMessage,
     decode_answer,
@@ -29,10 +28,10 @@ from protocol.secagg.messages import (
 )
 from protocol.secagg.transcript import replay
 from server.rounds.board import Board
+from server.rounds.carrier import Address, Answered, Broken, Declined, Reply, Transport
 from server.rounds.clock import Clock, Timings
 from server.rounds.folder import RoundFolder, TranscriptFile
-from server.rounds.status import Outcome, Step, parse_refusal
-from server.rounds.transport import Address, Answered, Broken, Declined, Reply, Transport
+from server.rounds.status import Outcome, Refusal, Step, parse_refusal
 
 _STEPS: Mapping[type[CoordinatorState], Step] = {
     CollectingAdverts: "advertise",
@@ -58,7 +57,7 @@ def drive(folder: RoundFolder, transport: Transport, clock: Clock, timings: Timi
         _check_not_over(folder)
         board = Board(folder, transcript.header, clock)
         try:
-            complete = _Drive(transcript, board, transport, clock, timings).run()
+            complete = _Drive(folder, transcript, board, transport, clock, timings).run()
         except ConcauseError as error:
             board.close(_outcome(error), str(error))
             raise
@@ -89,27 +88,29 @@ class _Drive:
 
     def __init__(
         self,
+        folder: RoundFolder,
         transcript: TranscriptFile,
         board: Board,
         transport: Transport,
         clock: Clock,
         timings: Timings,
     ) -> None:
+        self._folder = folder
         self._transcript = transcript
         self._board = board
         self._transport = transport
         self._clock = clock
         self._timings = timings
         self._state: CoordinatorState = replay(transcript.header, transcript.events)
-        self._sites: dict[Address, SiteId] = {}
+        # In the first step every site says again who it is.
+        first = isinstance(self._state, CollectingAdverts)
+        self._sites = {} if first else folder.read_addresses(transcript.header.roster)
 
     def run(self) -> Complete:
         """Return the end state."""
         state = self._state
         if not isinstance(state, Complete):
             self._connect()
-            if not isinstance(state, CollectingAdverts):
-                self._locate()
         while not isinstance(state, Complete):
             state = self._step(state)
         return state
@@ -132,29 +133,15 @@ class _Drive:
                 needed=needed,
             )
 
-    def _locate(self) -> None:
-        """Learn again which address is which site: ask for the advert that each gave before.
-
-        A site answers a repeated request with the same bytes (SPEC 5).
-        """
-        known = {e.site: e for e in self._transcript.events if isinstance(e, Advert)}
-
-        def recognise(address: Address, message: SiteMessage) -> None:
-            if known.get(message.site) != message:
-                raise PeerError("other-advert", "Expected the advert that this site gave before.")
-            self._bind(address, message.site)
-
-        self._exchange(self._invitations(), recognise)
-
     def _step(self, state: CoordinatorState) -> CoordinatorState:
         """Ask whom this step still waits for, take what comes, close the step."""
         waiting = pending(state)
         self._board.enter(_STEPS[type(state)], waiting)
         first = isinstance(state, CollectingAdverts)
-        self._exchange(self._invitations() if first else self._requests(state), self._take)
+        self._exchange(self._invitations() if first else self._requests(state))
         for site in pending(self._state):
             if self._board.status.sites[site].state == "pending":
-                self._board.out(site, "not connected")
+                self._board.out(site, "no advert from it came" if first else "not connected")
         self._apply(StepClosed())
         return self._state
 
@@ -178,11 +165,7 @@ class _Drive:
         self._bind(address, message.site)
         self._board.answered(message.site)
 
-    def _exchange(
-        self,
-        outgoing: Mapping[Address, bytes],
-        take: Callable[[Address, SiteMessage], None],
-    ) -> None:
+    def _exchange(self, outgoing: Mapping[Address, bytes]) -> None:
         """Push, then pull until every address has answered or the step's time is over."""
         timeout = self._within_deadline(self._timings.step_timeout_s)
         waiting = set(outgoing)
@@ -192,18 +175,18 @@ class _Drive:
             replies = [reply for reply in self._transport.pull() if reply.address in waiting]
             for reply in replies:
                 waiting.discard(reply.address)
-                self._receive(reply, take)
+                self._receive(reply)
             if not replies:
                 self._clock.sleep(self._timings.poll_interval_s)
         for address in sorted(waiting):
             self._out(address, f"no reply within {timeout:.0f} s")
 
-    def _receive(self, reply: Reply, take: Callable[[Address, SiteMessage], None]) -> None:
+    def _receive(self, reply: Reply) -> None:
         """Take an answer, or leave its sender out of this step, saying why."""
         try:
             match reply:
                 case Answered(address, body):
-                    take(address, decode_answer(body))
+                    self._take(address, decode_answer(body))
                 case Declined(address, document):
                     self._refused(address, document)
                 case Broken(address, reason):
@@ -225,24 +208,21 @@ class _Drive:
             raise PeerError("second-address", "Another address speaks for this site already.")
 
     def _bind(self, address: Address, site: SiteId) -> None:
-        self._check_speaker(address, site)
-        self._sites[address] = site
+        if address not in self._sites:
+            self._sites[address] = site
+            self._folder.write_addresses(self._transcript.header.roster, self._sites)
 
     def _refused(self, address: Address, document: bytes) -> None:
         refusal = parse_refusal(document)
         reason = f"{refusal.category}/{refusal.code}: {refusal.cause}"
+        self._out(address, reason, refusal)
+
+    def _out(self, address: Address, reason: str, refusal: Refusal | None = None) -> None:
         site = self._sites.get(address)
         if site is None:
             self._board.stranger(address, reason, refusal)
         else:
             self._board.out(site, reason, refusal)
-
-    def _out(self, address: Address, reason: str) -> None:
-        site = self._sites.get(address)
-        if site is None:
-            self._board.stranger(address, reason)
-        else:
-            self._board.out(site, reason)
 
     def _within_deadline(self, seconds: float) -> float:
         """Return `seconds`, or what is left until the round's deadline if that is less.

@@ -7,17 +7,18 @@ anything that follows from it leaves the coordinator.
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from protocol.errors import StorageError, UsageError
+from protocol.identifiers import SiteId
 from protocol.secagg.coordinator_states import Event
 from protocol.secagg.descriptor import SignedDescriptor
-from protocol.secagg.roster import parse_roster
+from protocol.secagg.roster import Roster, parse_roster
 from protocol.secagg.transcript import (
     Header,
     decode,
@@ -25,8 +26,10 @@ from protocol.secagg.transcript import (
     encode_header,
     intact_length,
 )
+from server.rounds.carrier import Address
 from server.rounds.status import RoundStatus
 
+_ADDRESSES = TypeAdapter(dict[str, int])
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 
@@ -62,6 +65,11 @@ class RoundFolder:
         """Return the status, for people."""
         return self.path / "status.json"
 
+    @property
+    def addresses(self) -> Path:
+        """Return which address was found to be which site."""
+        return self.path / "addresses.json"
+
     def read_header(self) -> Header:
         """Return the round as issued.
 
@@ -91,6 +99,29 @@ class RoundFolder:
     def write_status(self, status: RoundStatus) -> None:
         """Replace the status; a reader sees the old one or the new one."""
         replace_file(self.status, status.model_dump_json(indent=1).encode() + b"\n")
+
+    def read_addresses(self, roster: Roster) -> dict[Address, SiteId]:
+        """Return the sites whose addresses are known; none if there is no such file.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        if not self.addresses.exists():
+            return {}
+        try:
+            names = _ADDRESSES.validate_json(_read(self.addresses))
+        except ValidationError as error:
+            raise UsageError(
+                "damaged-addresses",
+                f"Expected an address for each site in {self.addresses}, found something else.",
+                "Restore that file, or issue a new round.",
+            ) from error
+        return {Address(address): roster.site_id(name) for name, address in names.items()}
+
+    def write_addresses(self, roster: Roster, sites: Mapping[Address, SiteId]) -> None:
+        """Replace the addresses; a driver that takes up the round finds the sites by them."""
+        names = {roster.sites[site].name: int(address) for address, site in sites.items()}
+        replace_file(self.addresses, _ADDRESSES.dump_json(names, indent=1) + b"\n")
 
     @contextmanager
     def open_transcript(self) -> Iterator["TranscriptFile"]:

@@ -1,66 +1,18 @@
-"""How requests reach sites and replies come back; over Flower, or in a test over nothing.
-
-A transport carries bytes and knows nothing of the protocol. It is not trusted: it may
-lose, delay, repeat and invent replies.
-"""
+"""The transport over Flower: one ConfigRecord a message (SPEC 5)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NewType, Protocol, TypeAlias
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-Address = NewType("Address", int)  # a Flower node id, 64 bits; not a SiteId
+from server.rounds.carrier import Address, Answered, Broken, Declined, Reply
+
 RECORD = "concause"
 MESSAGE_TYPE = "query.round"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A site's message, still encoded."""
-
-    address: Address
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """A site's refusal, still encoded."""
-
-    address: Address
-    refusal: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """No message and no refusal: the carrier failed, or carried something else."""
-
-    address: Address
-    reason: str
-
-
-Reply: TypeAlias = Answered | Declined | Broken
-
-
-class Transport(Protocol):
-    """Carries one request at a time to each address."""
-
-    def addresses(self) -> Sequence[Address]:
-        """Return who is connected now, ascending."""
-
-    def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
-        """Send one request to each address; it and its reply are worthless after `ttl_s`.
-
-        Forgets an earlier request to the same address.
-        """
-
-    def pull(self) -> Sequence[Reply]:
-        """Return the replies that have come since the last call, without waiting."""
-
-
 class FlowerTransport:
-    """Transport over Flower's Grid: one ConfigRecord a message, see SPEC 5."""
+    """Carries requests over a Flower Grid, to whose nodes addresses are node ids."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
