@@ -1,0 +1,99 @@
+"""What a reader should know before using a release, in the order of its weight."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from server.release.answers import Agreement, Answer, number
+from server.release.basis import Basis
+from server.release.marginals import Marginal, noisy_rows
+
+_BLURRED = 0.05  # a share with noise of this standard deviation says little
+
+
+class Weight(Enum):
+    """How much an alert matters."""
+
+    CAUTION = "caution"  # may change a conclusion
+    NOTE = "note"  # good to know
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing to know, in a line, and what it means."""
+
+    weight: Weight
+    title: str
+    text: str
+
+
+def find_alerts(
+    basis: Basis, answers: Sequence[Answer], marginals: Sequence[Marginal]
+) -> tuple[Alert, ...]:
+    """Return the alerts that these results call for, cautions first."""
+    found = (
+        *_about_rows(basis),
+        *(alert for answer in answers for alert in _about_answer(answer)),
+        *_about_noise(marginals),
+        *_about_sites(basis),
+    )
+    return tuple(sorted(found, key=lambda alert: alert.weight is not Weight.CAUTION))
+
+
+def _about_rows(basis: Basis) -> Iterable[Alert]:
+    rows, deviation = noisy_rows(basis.noisy)
+    if rows < 2 * deviation:
+        yield Alert(
+            Weight.CAUTION,
+            "The row count drowns in the noise",
+            f"The released count of rows is {rows:,}, with noise of standard deviation "
+            f"{number(deviation)}. Everything below rests on the prior more than on data.",
+        )
+
+
+def _about_answer(answer: Answer) -> Iterable[Alert]:
+    if answer.contains_zero:
+        yield Alert(
+            Weight.CAUTION,
+            f"No effect cannot be excluded: {answer.name}",
+            "Zero lies inside the interval. At this budget the study cannot tell the effect "
+            "from none at all.",
+        )
+    published = answer.question.published
+    if published is not None and answer.agreement is not Agreement.OVERLAP:
+        side = answer.agreement.value if answer.agreement else ""
+        yield Alert(
+            Weight.CAUTION,
+            f"Not what was published: {answer.name}",
+            f"Here {side} of {published.low} to {published.high} ({published.source}).",
+        )
+
+
+def _about_noise(marginals: Sequence[Marginal]) -> Iterable[Alert]:
+    blurred = [it.node for it in marginals if max(it.deviation) > _BLURRED]
+    if blurred:
+        yield Alert(
+            Weight.CAUTION,
+            "Some marginals are blurred by noise",
+            f"The noise has a standard deviation above {_BLURRED:.0%} of the rows in at least "
+            f"one level of: {', '.join(blurred)}.",
+        )
+
+
+def _about_sites(basis: Basis) -> Iterable[Alert]:
+    if basis.dropped:
+        yield Alert(
+            Weight.NOTE,
+            f"{len(basis.contributed)} of {len(basis.roster.sites)} sites are in this release",
+            f"Not in the sum: {', '.join(basis.dropped)}. The results speak for the population "
+            "of the others.",
+        )
+    extra = basis.noisy.contributors - basis.plan.noise_shares
+    if extra > 0:
+        yield Alert(
+            Weight.NOTE,
+            "There is more noise than the budget asked for",
+            f"{basis.noisy.contributors} sites added a share, {basis.plan.noise_shares} would "
+            "have sufficed: the others insure against colluding or missing sites. The intervals "
+            "include it.",
+        )

@@ -1,0 +1,92 @@
+"""The folder that a release is: which files it holds, and how it comes to be in one piece.
+
+A release is built in a hidden sibling of its place, written through to disk, and renamed at
+the end. Whoever finds the folder finds all of it; a crash leaves nothing under its name.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+from protocol.errors import StorageError, UsageError
+from protocol.identifiers import Digest
+
+_CHUNK_BYTES = 1 << 20
+
+
+class ReleaseFile(StrEnum):
+    """The files of a release, in the order in which a reader meets them."""
+
+    REPORT = "report.html"
+    SYNTHETIC = "synthetic.parquet"
+    MODEL = "model.json"
+    PRIVACY = "privacy.json"
+    STUDY = "study.toml"
+    ROSTER = "roster.json"
+    TRANSCRIPT = "transcript.bin"
+    MANIFEST = "manifest.json"
+
+
+CONTENT = tuple(name for name in ReleaseFile if name is not ReleaseFile.MANIFEST)
+
+
+def file_digest(path: Path) -> Digest:
+    """Return the SHA-256 of a file, read in pieces."""
+    running = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            running.update(chunk)
+    return Digest(running.digest())
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to build in; on leaving, make it durable and rename it to `folder`.
+
+    When the body raises, what was built is removed and nothing appears under `folder`.
+
+    Raises:
+        UsageError: `folder` exists already: a release is never overwritten.
+        StorageError: the disk did not take it.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(
+            "release-exists",
+            f"Expected a place that is free, found {str(folder)!r} there already.",
+            "A release is never overwritten: choose another folder.",
+        )
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft.mkdir()
+        yield draft
+        _make_durable(draft)
+        draft.rename(folder)  # an existing folder with files in it makes this fail, never merge
+        _sync(folder.parent)
+    except OSError as error:
+        raise StorageError(
+            "release-not-written",
+            f"The release could not be written to {str(folder)!r}: {error.strerror}.",
+            "Check space and permissions, then write it again; nothing was left behind.",
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _make_durable(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

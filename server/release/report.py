@@ -1,0 +1,107 @@
+"""The report: everything that a reader needs to judge a release, on one page that stands alone.
+
+One HTML file with inline SVG: no script, no external reference, nothing to load. Its words
+come from a study that others wrote, so every value passes through autoescaping.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from protocol.study.study import Study
+from server.release.alerts import Alert
+from server.release.answers import LEVEL, Answer, number
+from server.release.basis import Basis
+from server.release.effect_figure import draw_effects
+from server.release.graph_figure import draw_graph
+from server.release.marginal_figure import draw_marginals
+from server.release.marginals import Marginal, noisy_rows
+from server.release.self_contained import POLICY
+from server.release.statement import LIMITS, TRUST, Statement, counted, rounded_up, small
+
+TEMPLATE, STYLE = "report.html.j2", "report.css"
+_MOST_BLOCKS = 40  # rows of the block table; privacy.json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the report shows."""
+
+    basis: Basis
+    statement: Statement
+    answers: Sequence[Answer]
+    alerts: Sequence[Alert]
+    marginals: Sequence[Marginal]
+    release: str
+    created: str  # ISO 8601, UTC
+    provenance: Mapping[str, str]
+
+
+def render_report(findings: Findings) -> str:
+    """Return the report as one HTML document."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = number
+    return environment.from_string(_text(TEMPLATE)).render(
+        findings=findings,
+        study=findings.basis.study,
+        basis=findings.basis,
+        style=Markup(_text(STYLE)),  # noqa: S704 - our own file
+        policy=POLICY,
+        trust=TRUST,
+        limits=LIMITS,
+        most_blocks=_MOST_BLOCKS,
+        **_figures(findings),
+        **_headlines(findings),
+    )
+
+
+def _figures(findings: Findings) -> Mapping[str, object]:
+    study = findings.basis.study
+    return {
+        "graph": draw_graph(study),
+        "effects": draw_effects(findings.answers),
+        "marginals": draw_marginals(study, findings.marginals),
+    }
+
+
+def _headlines(findings: Findings) -> Mapping[str, object]:
+    plan = findings.basis.plan
+    rows, rows_deviation = noisy_rows(findings.basis.noisy)
+    return {
+        "verdict": verdict(findings.basis.study, findings.answers),
+        "level": f"{LEVEL:.0%}",
+        "rows": rows,
+        "rows_deviation": rows_deviation,
+        "epsilon": rounded_up(plan.epsilon, 3),
+        "delta": small(plan.delta),
+        "rho": rounded_up(plan.rho, 3),
+        "row_bound": counted(findings.basis.study.unit.max_rows_per_unit, "row"),
+        "intervention": _intervention(findings.answers),
+    }
+
+
+def _intervention(answers: Sequence[Answer]) -> str:
+    question = answers[0].question if answers else None
+    return "" if question is None else f"{{{question.treatment!r}: {question.treated!r}}}"
+
+
+def verdict(study: Study, answers: Sequence[Answer]) -> str:
+    """Return the first answer in one sentence; without questions, what the release is."""
+    if not answers:
+        size = len(study.causal_graph.nodes)
+        return f"A causal model of {size} variables, and data drawn from it"
+    main = answers[0]
+    unit = f" {main.unit}" if main.unit else ""
+    return (
+        f"{main.name}: {number(main.estimate)}{unit} "
+        f"({LEVEL:.0%} interval {number(main.low)} to {number(main.high)})"
+    )
+
+
+def _text(name: str) -> str:
+    return resources.files("server.release").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,194 @@
+"""The privacy statement of a release: what is promised, by which means, under which trust.
+
+Ordered after the layers of the differential privacy pyramid in NIST SP 800-226 (2025):
+guarantee, mechanism, trust, exposure, and then what the promise does not cover. Integers,
+digits and 'p/q' text are exact; decimal text is rounded up, so that no loss looks smaller.
+No number in it depends on records beyond what the noisy sum already says.
+"""
+
+import json
+from collections.abc import Mapping
+from decimal import ROUND_CEILING, Context, Decimal
+from fractions import Fraction
+from typing import NamedTuple, TypeAlias
+
+from protocol.canonical import fraction_text
+from protocol.privacy.plan import Block, StatisticsPlan
+from server.release.basis import Basis
+
+FORMAT = "concause-privacy/1"
+Statement: TypeAlias = dict[str, object]
+
+
+class Limit(NamedTuple):
+    """What the promise does not cover: a line, and what it means."""
+
+    title: str
+    text: str
+
+
+LIMITS = (
+    Limit(
+        title="A site can poison its own contribution",
+        text=(
+            "Masking hides every single contribution, also a dishonest one. The signed commitments "
+            "in the transcript allow an audit afterwards; they do not prevent it."
+        ),
+    ),
+    Limit(
+        title="Someone known to two sites counts twice",
+        text=(
+            "The bound on rows per unit is enforced inside each site. A unit with records at k "
+            "sites contributes k times, and its privacy loss (rho) is up to k squared times this."
+        ),
+    ),
+    Limit(
+        title="The causal graph is an assumption",
+        text=(
+            "It was declared in the study and not learned from the data. If an arrow or a common "
+            "cause is missing, the effects here are wrong by an amount that no interval shows."
+        ),
+    ),
+    Limit(
+        title="Every round is charged anew",
+        text=(
+            "A repeated round draws fresh noise and costs its full budget again. The loss stated "
+            "here is of this round alone; the ledgers of the sites hold the total."
+        ),
+    ),
+    Limit(
+        title="Noise grows with the cohort",
+        text=(
+            "Each site adds a share that suffices when only the smallest cohort answers and the "
+            "tolerated colluders hold theirs back. Every further site adds noise and costs nothing."
+        ),
+    ),
+)
+
+TRUST = (
+    "Distributed trust. No party sees another site's records or un-noised counts. Each site "
+    "adds its share of the noise before its vector leaves, and masks it; the coordinator learns "
+    "the noisy sum and nothing else, as long as fewer than the threshold of sites help it to "
+    "unmask. The promise holds against the coordinator together with the tolerated number of "
+    "colluding sites, and against everyone who reads this release."
+)
+
+
+def privacy_statement(basis: Basis, opendp_version: str) -> Statement:
+    """Return the statement; a pure function of the round and the library that converted."""
+    return {
+        "format": FORMAT,
+        "structure": "NIST SP 800-226",
+        "guarantee": _guarantee(basis, opendp_version),
+        "mechanism": _mechanism(basis),
+        "trust": _trust(basis),
+        "cohort": _cohort(basis),
+        "exposure": _exposure(),
+        "limits": [limit._asdict() for limit in LIMITS],
+        "study_hash": basis.study.hash.hex(),
+        "plan_hash": basis.plan.hash.hex(),
+        "session": basis.session.hex(),
+    }
+
+
+def encode_statement(statement: Mapping[str, object]) -> bytes:
+    """Return the bytes of privacy.json: UTF-8, indented, keys in the order of the statement."""
+    return (json.dumps(statement, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def rounded_up(value: Fraction | float, digits: int = 6) -> str:
+    """Return the smallest decimal of `digits` significant digits that is not below `value`."""
+    exact = Fraction(value)
+    context = Context(prec=digits, rounding=ROUND_CEILING)
+    return format(context.divide(Decimal(exact.numerator), Decimal(exact.denominator)), "f")
+
+
+def small(value: Fraction) -> str:
+    """Return `value` for people in a short form, such as 1e-6."""
+    return f"{float(value):.3g}".replace("e-0", "e-")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return the number with its noun, in the plural where due."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _guarantee(basis: Basis, opendp_version: str) -> Statement:
+    unit, plan = basis.study.unit, basis.plan
+    return {
+        "unit": unit.name,
+        "max_rows_per_unit": unit.max_rows_per_unit,
+        "neighbouring": (
+            f"Two datasets are neighbours if one has all the rows of one {unit.name} more: "
+            f"at most {counted(unit.max_rows_per_unit, 'row')}, added or removed at one site."
+        ),
+        "rho": _exact(plan.rho),
+        "epsilon": rounded_up(plan.epsilon),
+        "delta": _exact(plan.delta),
+        "variant": "zero-concentrated differential privacy (Bun and Steinke 2016)",
+        "conversion": {
+            "to": "approximate differential privacy",
+            "library": f"opendp {opendp_version}",
+            "rounding": "epsilon is rounded up",
+        },
+    }
+
+
+def _mechanism(basis: Basis) -> Statement:
+    plan, cohort = basis.plan, basis.study.cohort
+    return {
+        "name": "distributed discrete Gaussian",
+        "source": "Kairouz, Liu, Steinke 2021, Proposition 14",
+        "statistics": "integer residual tables of every family (Xiao et al. 2023)",
+        "noise_shares": plan.noise_shares,
+        "noise_shares_rule": (
+            f"n_min - c = {cohort.n_min} - {cohort.tolerated_colluders}: the shares that are "
+            "there in the worst case that is counted on"
+        ),
+        "contributors": basis.noisy.contributors,
+        "composition": "rho adds up over the blocks",
+        "blocks": [_block_row(block, plan) for block in plan.blocks],
+    }
+
+
+def _block_row(block: Block, plan: StatisticsPlan) -> Statement:
+    return {
+        "clique": list(block.clique),
+        "cells": block.size,
+        "squared_sensitivity": str(block.squared_sensitivity),
+        "site_scale": _exact(block.site_scale),
+        "rho": _exact(block.rho),
+        "share_of_rho": f"{float(block.rho / plan.rho):.4f}",
+    }
+
+
+def _trust(basis: Basis) -> Statement:
+    cohort = basis.study.cohort
+    return {
+        "model": TRUST,
+        "aggregation": basis.study.trust.aggregation,
+        "tolerated_colluders": cohort.tolerated_colluders,
+        "threshold": basis.descriptor.threshold,
+        "smallest_cohort": basis.descriptor.n_min,
+    }
+
+
+def _cohort(basis: Basis) -> Statement:
+    return {
+        "sites": len(basis.roster.sites),
+        "contributors": basis.noisy.contributors,
+        "contributed": list(basis.contributed),
+        "dropped": list(basis.dropped),
+    }
+
+
+def _exposure() -> Statement:
+    return {
+        "left_the_sites": "masked vectors of noisy integers, and the keys of one round",
+        "published": "what follows from the noisy sum of all contributors, by computation alone",
+        "never_published": "a record, a count of one site, a count without noise",
+    }
+
+
+def _exact(value: Fraction) -> Statement:
+    return {"exact": fraction_text(value), "decimal": rounded_up(value)}

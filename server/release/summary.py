@@ -1,0 +1,89 @@
+"""The summary of a release: what a command prints at the end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.canonical import fraction_text
+from server.release.answers import LEVEL, Answer
+from server.release.basis import Basis
+from server.release.folder import ReleaseFile
+from server.release.marginals import noisy_rows
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSummary:
+    """Where a release is and what it says, in a few values."""
+
+    folder: Path
+    release: str
+    contributed: tuple[str, ...]
+    dropped: tuple[str, ...]
+    noisy_rows: int
+    epsilon: float
+    delta: float
+    rho: str  # exact, 'p/q'
+    answers: tuple[Answer, ...]
+
+    @property
+    def report(self) -> Path:
+        """The page to read first."""
+        return self.folder / ReleaseFile.REPORT
+
+    @property
+    def synthetic(self) -> Path:
+        """The synthetic rows."""
+        return self.folder / ReleaseFile.SYNTHETIC
+
+    def to_json(self) -> dict[str, object]:
+        """Return the summary as plain values."""
+        return {
+            "folder": str(self.folder),
+            "release": self.release,
+            "report": str(self.report),
+            "synthetic": str(self.synthetic),
+            "cohort": {"contributed": list(self.contributed), "dropped": list(self.dropped)},
+            "noisy_rows": self.noisy_rows,
+            "budget": {"epsilon": self.epsilon, "delta": self.delta, "rho": self.rho},
+            "effects": [_effect_document(answer) for answer in self.answers],
+        }
+
+
+def summarise(
+    folder: Path, release: str, basis: Basis, answers: tuple[Answer, ...]
+) -> ReleaseSummary:
+    """Return the summary of a release of `basis`."""
+    rows, _ = noisy_rows(basis.noisy)
+    return ReleaseSummary(
+        folder=folder,
+        release=release,
+        contributed=basis.contributed,
+        dropped=basis.dropped,
+        noisy_rows=rows,
+        epsilon=basis.plan.epsilon,
+        delta=float(basis.plan.delta),
+        rho=fraction_text(basis.plan.rho),
+        answers=answers,
+    )
+
+
+def _effect_document(answer: Answer) -> dict[str, object]:
+    question, published = answer.question, answer.question.published
+    return {
+        "question": question.name,
+        "treatment": question.treatment,
+        "treated": str(question.treated),
+        "reference": str(question.reference),
+        "outcome": question.outcome,
+        "estimate": answer.estimate,
+        "low": answer.low,
+        "high": answer.high,
+        "level": LEVEL,
+        "unit": answer.unit,
+        "published": published
+        and {
+            "low": float(published.low),
+            "high": float(published.high),
+            "source": published.source,
+        },
+        "agreement": answer.agreement and answer.agreement.name.lower(),
+    }

@@ -1,0 +1,101 @@
+"""Verification of a release: first every byte, then every step from the round to the report.
+
+The folder must hold what the manifest lists and nothing else, under a signature by the
+coordinator of the roster. Only then are its files read: see `server/release/remake.py`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from protocol.errors import ConcauseError, PeerError, UsageError
+from protocol.secagg.roster import Roster, parse_roster
+from server.release.checks import Check, Verification, attempt
+from server.release.folder import CONTENT, ReleaseFile, file_digest
+from server.release.manifest import FileRecord, Manifest, decode_manifest
+from server.release.remake import remake
+
+__all__ = ["Check", "Verification", "verify_release"]
+
+
+def verify_release(folder: Path, *, roster: Roster | None = None) -> Verification:
+    """Return what holds and what does not; a failed check names its file.
+
+    Without a pinned `roster` the release's own is used, and a note says so: the release is
+    then shown to agree with itself, not to come from a coordinator that you know.
+
+    Raises:
+        UsageError: there is no folder to look at.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            "no-release",
+            f"Expected the folder of a release, found none at {str(folder)!r}.",
+            "Give the folder that holds manifest.json.",
+        )
+    return Verification(folder, tuple(_checks(folder, roster)))
+
+
+def _checks(folder: Path, pinned: Roster | None) -> Iterator[Check]:
+    """Yield the checks; a stage that fails is the last one."""
+    listing = tuple(_check_listing(folder))
+    yield from listing
+    if listing:
+        return
+    signed, manifest = attempt(
+        "manifest is signed", ReleaseFile.MANIFEST, lambda: _read_manifest(folder)
+    )
+    yield signed
+    if manifest is None:
+        return
+    contents = [_check_bytes(folder / name, manifest.files[name]) for name in CONTENT]
+    contents += _check_signer(folder / ReleaseFile.ROSTER, manifest, pinned)
+    yield from contents
+    if all(check.passed for check in contents):
+        yield from remake(folder, manifest)
+
+
+def _check_listing(folder: Path) -> Iterator[Check]:
+    """Yield a failed check for each file that is missing, or is there and should not be."""
+    for name in ReleaseFile:
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            yield Check("file is there", name, False, "Expected a file, found none.")
+    for path in sorted(folder.iterdir()):
+        if path.name not in set(ReleaseFile):
+            yield Check("nothing else is there", path.name, False, "Not a file of a release.")
+
+
+def _read_manifest(folder: Path) -> tuple[str, Manifest]:
+    signed = decode_manifest((folder / ReleaseFile.MANIFEST).read_bytes())
+    signed.verify()
+    if set(signed.manifest.files) != set(CONTENT):
+        raise PeerError("other-files", "Expected every file of a release listed, and no other.")
+    return f"by the key {signed.manifest.coordinator[:16]}…", signed.manifest
+
+
+def _check_bytes(path: Path, record: FileRecord) -> Check:
+    size = path.stat().st_size
+    if size != record.size:
+        detail = f"Expected {record.size:,} bytes, found {size:,}."
+        return Check("bytes are as signed", path.name, False, detail)
+    passed = file_digest(path).hex() == record.sha256
+    detail = f"SHA-256 {record.sha256[:16]}…" if passed else "Its SHA-256 is not the signed one."
+    return Check("bytes are as signed", path.name, passed, detail)
+
+
+def _check_signer(path: Path, manifest: Manifest, pinned: Roster | None) -> Iterator[Check]:
+    """Yield whether the roster is the trusted one, and whether its coordinator signed."""
+    own = "the release's own; give yours to know who signed"
+    try:
+        published = parse_roster(path.read_bytes())
+    except ConcauseError as error:
+        yield Check("roster is trusted", ReleaseFile.ROSTER, False, str(error))
+        return
+    if pinned is not None and published != pinned:
+        detail = "It is another roster than the pinned one, which must be the one of the round."
+        yield Check("roster is trusted", ReleaseFile.ROSTER, False, detail)
+        return
+    yield Check("roster is trusted", ReleaseFile.ROSTER, True, own if pinned is None else "pinned")
+    passed = manifest.coordinator == published.coordinator.hex()
+    detail = "" if passed else "Expected the coordinator's key, found that another key signed."
+    yield Check("coordinator signed", ReleaseFile.MANIFEST, passed, detail)
