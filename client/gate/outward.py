@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from protocol import canonical
 from protocol.errors import ConcauseError
 
+MAX_TEXT = 1000  # characters; the coordinator takes no more
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -29,7 +31,8 @@ class Refusal:
 def refusal_of(error: BaseException, incident: str) -> Refusal:
     """Return what may be said of `error` outside the site, under the id `incident`."""
     if isinstance(error, ConcauseError):
-        return Refusal(error.category, error.code, error.cause, error.remedy, incident)
+        cause, remedy = error.cause[:MAX_TEXT], error.remedy[:MAX_TEXT]
+        return Refusal(error.category, error.code, cause, remedy, incident)
     return Refusal(
         "bug",
         "internal",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from client.gate.database import Database
-from client.gate.ledger import SCHEMA, Caps, Kind, Ledger, Request
+from client.gate.ledger import SCHEMA, Balance, Caps, Kind, Ledger, Request
 from protocol.errors import BudgetError, PolicyError, StorageError
 from protocol.identifiers import Digest, SessionId
 
@@ -39,7 +39,7 @@ def test_reservation_holds_budget_and_charge_spends_it(ledger: Ledger) -> None:
     assert ledger.balance(now=NOW).remaining(CAPS.lifetime) == Fraction(2, 3)
     ledger.charge(request(1), CAPS, now=NOW)
     balance = ledger.balance(now=DEADLINE + 1)
-    assert (balance.charged, balance.reserved) == (Fraction(1, 3), 0)
+    assert balance == Balance(Fraction(1, 3), Fraction(0))
 
 
 def test_reservation_lapses_with_the_deadline_and_frees_its_budget(ledger: Ledger) -> None:
@@ -154,9 +154,14 @@ def test_entry_can_be_neither_changed_nor_removed(path: Path, statement: str) ->
 
 def test_transaction_that_is_killed_leaves_nothing(path: Path) -> None:
     database = Database(path, SCHEMA)
-    with pytest.raises(KeyboardInterrupt), database.transaction():
-        Ledger(database).reserve(request(1), CAPS, now=NOW)
-        raise KeyboardInterrupt
+
+    def reserve_and_die() -> None:
+        with database.transaction():
+            Ledger(database).reserve(request(1), CAPS, now=NOW)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reserve_and_die()
     assert Ledger(database).entries() == ()
     database.close()
 
