@@ -15,7 +15,6 @@ from client.gate.ledger import Caps
 from client.gate.policy import Policy, check_roster, check_study, read_policy
 from client.gate.site_config import SiteConfig, read_roster
 from client.source.count_source import CountSource
-from client.source.fingerprint import Fingerprint
 from protocol.errors import PolicyError
 from protocol.identifiers import Digest
 from protocol.privacy.plan import StatisticsPlan, compile_plan
@@ -27,8 +26,8 @@ from protocol.study.study import Study
 class SnapshotSource(CountSource, Protocol):
     """Counts of a site's records, and the state of the files that they come from."""
 
-    def fingerprint(self) -> Fingerprint:
-        """Return what changes whenever the records may have."""
+    def snapshot(self) -> Digest:
+        """Return a hash that changes whenever the records may have."""
         ...
 
 
@@ -130,7 +129,7 @@ class Consents:
         examined = self.examine(self._approvals.study(study), now=now)
         terms = read_approval(approval, examined.policy.approvers)
         with self._open_source(examined.study) as source:
-            present = examined.present(self._config.mapping_digest, source.fingerprint().digest)
+            present = examined.present(self._config.mapping_digest, source.snapshot())
             check_approval(terms, present, now=now)
             caps = examined.policy.caps
             allowed = Caps(caps.lifetime, min(caps.study, terms.rho_cap))

@@ -4,9 +4,9 @@ One gate at a time: a second process would mistake the first one's rounds for lo
 """
 
 import fcntl
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from client.gate import journal, ledger
 from client.gate.database import Database
@@ -28,21 +28,39 @@ class Memory:
     database: Database
     ledger: Ledger
     journal: Journal
+    lock: IO[bytes] | None = None  # the locked file, if this is the gate's own memory
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the files; another gate may begin."""
         self.database.close()
+        if self.lock is not None:
+            self.lock.close()
 
 
 def open_memory(folder: Path) -> Memory:
-    """Return the memory in a site's folder, made if need be; any number may look at once.
+    """Return the memory in a site's folder, made if need be, to look at.
 
     Raises:
         StorageError: the folder cannot be used.
     """
-    _make_private(folder)
+    make_private(folder)
     database = Database(folder / DATABASE_FILE, SCHEMA)
     return Memory(database, Ledger(database), Journal(database))
+
+
+def open_gate_memory(folder: Path) -> Memory:
+    """Return the memory in a site's folder for the one gate that answers from it.
+
+    Raises:
+        StorageError: another gate is at work, or the folder cannot be used.
+    """
+    make_private(folder)
+    lock = _lock(folder)
+    try:
+        return replace(open_memory(folder), lock=lock)
+    except BaseException:
+        lock.close()
+        raise
 
 
 def open_log(folder: Path) -> SiteLog:
@@ -52,37 +70,16 @@ def open_log(folder: Path) -> SiteLog:
         StorageError: the folder cannot be used.
     """
     path = folder / LOG_FILE
-    _make_private(path.parent)
+    make_private(path.parent)
     return SiteLog(path)
 
 
-class GateLock:
-    """Held by the one gate that may answer from a folder."""
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner may enter, unless there is one.
 
-    def __init__(self, folder: Path) -> None:
-        """Take the lock.
-
-        Raises:
-            StorageError: another process holds it, or the folder cannot be used.
-        """
-        _make_private(folder)
-        self._file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._file)
-            raise StorageError(
-                "gate-already-running",
-                f"Expected no gate at work in {folder}, found one.",
-                "Stop the other `concause site start` first.",
-            ) from error
-
-    def release(self) -> None:
-        """Let another gate begin; a process that ends does so by itself."""
-        os.close(self._file)
-
-
-def _make_private(folder: Path) -> None:
+    Raises:
+        StorageError: it cannot be made.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -91,3 +88,17 @@ def _make_private(folder: Path) -> None:
             f"Expected to be allowed to use the folder {folder}.",
             "Check `folder` in site.toml and the folder's permissions.",
         ) from error
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    file = (folder / LOCK_FILE).open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise StorageError(
+            "gate-already-running",
+            f"Expected no gate at work in {folder}, found one.",
+            "Stop the other `concause site start` first.",
+        ) from error
+    return file

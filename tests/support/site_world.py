@@ -22,10 +22,9 @@ from client.gate.gate import Gate, Member
 from client.gate.keys import write_private
 from client.gate.ledger import Entry, Kind
 from client.gate.means import Means, Point
-from client.gate.memory import open_log, open_memory
+from client.gate.memory import open_gate_memory, open_log
 from client.gate.site_config import SiteConfig, read_site_config
 from client.source.count_source import Counts
-from client.source.fingerprint import Fingerprint
 from protocol.identifiers import Digest, SiteId
 from protocol.privacy.plan import StatisticsPlan, compile_plan
 from protocol.secagg import coordinator
@@ -42,7 +41,7 @@ from protocol.study.study import Study
 NOW = 1_800_000_000
 DEADLINE = NOW + 600
 NEXT_WEEK = NOW + 7 * 86_400
-SNAPSHOT = Fingerprint((("a", "BOOLEAN"),), 4, (Digest(b"f" * 32),))
+SNAPSHOT = Digest(b"f" * 32)
 
 STUDY = """
 format = "concause-study/1"
@@ -123,15 +122,15 @@ class Killed(BaseException):
 
 @dataclass
 class PretendedRecords:
-    """Records of which only the fingerprint is ever looked at."""
+    """Records of which only the snapshot is ever looked at."""
 
-    snapshot: Fingerprint = SNAPSHOT
+    state: Digest = SNAPSHOT
 
     def counts(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
         return {clique: np.zeros((), np.int64) for clique in cliques}
 
-    def fingerprint(self) -> Fingerprint:
-        return self.snapshot
+    def snapshot(self) -> Digest:
+        return self.state
 
 
 def key(purpose: str) -> Ed25519PrivateKey:
@@ -191,7 +190,7 @@ class World:
             plan=compile_plan(study).hash,
             roster=self.roster.hash,
             mapping=self.config(0).mapping_digest,
-            snapshot=SNAPSHOT.digest,
+            snapshot=SNAPSHOT,
             rho_cap=Fraction(1),
             approved=NOW,
             expires=NEXT_WEEK,
@@ -227,7 +226,7 @@ class World:
         gate = Gate(
             Member(config.site.name, self.keys[site]),
             Consents(config, open_source),
-            open_memory(config.site.folder),
+            open_gate_memory(config.site.folder),
             open_log(config.site.folder),
             Means(**(given | means), reached=reached),
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from protocol.study.document import parse_study
 from tests.support.site_world import (
     DEADLINE,
     NOW,
-    SNAPSHOT,
     STUDY,
     Exchange,
     PretendedRecords,
@@ -253,7 +251,7 @@ def test_data_that_change_during_a_round_stop_it_before_the_charge(world: World)
     exchange = Exchange(world, world.issue())
     exchange.step(gates)
     exchange.step(gates)
-    records.snapshot = replace(SNAPSHOT, rows=5)
+    records.state = Digest(b"g" * 32)
     assert refused(gates[0], exchange.requests()[0]) == "approval-other-snapshot"
     assert entries(gates[0], Kind.CHARGE) == ()
 
