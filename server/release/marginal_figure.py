@@ -13,8 +13,9 @@ from server.release.svg import Element, element, figure, fitted, text, ticks
 _WIDTH = 280.0
 _LABELS, _SHARES = 92.0, 40.0  # columns of level names and of shares
 _BAR, _MOST_BARS = 22.0, 12
+_SCALE = 34.0  # column of the share axis
 _COLUMNS_HEIGHT, _COLUMNS_FOOT = 124.0, 20.0
-_TALLEST = _COLUMNS_HEIGHT - 18.0
+_TALLEST = _COLUMNS_HEIGHT - 8.0
 _WHISKER = 2.0  # standard deviations of noise to each side
 _LABEL_PX = 11.5
 
@@ -80,31 +81,33 @@ def _bar(marginal: Marginal, level: int, top: float, reach: float) -> list[Eleme
 
 def _columns(marginal: Marginal) -> Markup:
     count = len(marginal.labels)
-    reach, pitch = _reach(marginal), _WIDTH / count
+    reach, pitch = _reach(marginal), (_WIDTH - _SCALE) / count
     parts = _share_axis(reach)
     for level in range(count):
         parts += _column(marginal, level, pitch, reach)
     foot = _COLUMNS_HEIGHT + 15
-    room = _WIDTH / 2 - 6
-    parts.append(text(fitted(marginal.labels[0], room, _LABEL_PX), 0, foot, "level"))
+    room = (_WIDTH - _SCALE) / 2 - 6
+    parts.append(text(fitted(marginal.labels[0], room, _LABEL_PX), _SCALE, foot, "level"))
     if count > 1:
         parts.append(text(fitted(marginal.labels[-1], room, _LABEL_PX), _WIDTH, foot, "level end"))
     return figure((_WIDTH, _COLUMNS_HEIGHT + _COLUMNS_FOOT), *_words(marginal), parts)
 
 
 def _share_axis(reach: float) -> list[Element]:
-    mark = ticks(0, reach, 3)[-1]
+    mark = ticks(0, reach, 4)[-1]
     y = _COLUMNS_HEIGHT - mark / reach * _TALLEST
     return [
-        element("line", x1=0, x2=_WIDTH, y1=y, y2=y, class_="grid"),
-        text(f"{mark:.3g}" if mark < 0.01 else f"{mark:.0%}", 0, y - 4, "level"),
-        element("line", x1=0, x2=_WIDTH, y1=_COLUMNS_HEIGHT, y2=_COLUMNS_HEIGHT, class_="base"),
+        element("line", x1=_SCALE, x2=_WIDTH, y1=y, y2=y, class_="grid"),
+        text(f"{mark:.0%}", _SCALE - 6, y + 4, "level end"),
+        element(
+            "line", x1=_SCALE, x2=_WIDTH, y1=_COLUMNS_HEIGHT, y2=_COLUMNS_HEIGHT, class_="base"
+        ),
     ]
 
 
 def _column(marginal: Marginal, level: int, pitch: float, reach: float) -> list[Element]:
     tall = _TALLEST
-    x = pitch * (level + 0.5)
+    x = _SCALE + pitch * (level + 0.5)
     height = marginal.synthetic[level] / reach * tall
     low, high = _whisker(marginal, level, reach)
     wide = pitch * 0.76

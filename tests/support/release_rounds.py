@@ -28,7 +28,7 @@ from protocol.secagg.transcript import Header, encode_event, encode_header
 from protocol.signing import public_key
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.release.basis import terms_of
+from server.release.basis import Basis, establish, terms_of
 from tests.support.release_keys import key_of
 
 SITES = ("north", "east", "south")
@@ -203,3 +203,8 @@ def _converse(header: Header, players: Mapping[SiteId, _Player]) -> bytes:
             transcript += encode_event(event)
             state, _ = coordinator.advance(state, event)
     return transcript
+
+
+def basis_of(played: PlayedRound) -> Basis:
+    """Return what a release of this round is made from."""
+    return establish(played.study_text, played.transcript, played.roster)
