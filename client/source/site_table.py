@@ -1,0 +1,135 @@
+"""Where a site's records are, and how its columns turn into the study's variables.
+
+These are the `[data]` and `[mapping]` tables of `site.toml`; the site alone writes and sees them.
+"""
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from protocol.errors import UsageError
+from protocol.study.study import Study
+
+Format: TypeAlias = Literal["parquet", "csv"]
+
+_WILDCARDS = frozenset("*?[]")  # DuckDB would expand them once more, past the pinned list of files
+_SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
+
+
+class SiteData(BaseModel):
+    """The files that hold the records, and the column that names the unit of privacy.
+
+    `path` is one file or a glob pattern; `format` is read off the suffix where it is not given.
+    `one_row_per_unit` is the site's own word that no unit has two rows; it stands in for
+    `unit_column` where the study's bound is 1.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1)
+    format: Format | None = None
+    unit_column: str | None = None
+    one_row_per_unit: bool = False
+
+    def anchored(self, folder: Path) -> "SiteData":
+        """Return these settings with a relative `path` taken from `folder`."""
+        return self.model_copy(update={"path": str(folder / self.path)})
+
+
+class VariableMapping(BaseModel):
+    """Which column holds a variable, and what its own spellings mean.
+
+    `values` maps a spelling in the column to a label of the study, OTHER and MISSING included.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str | None = None
+    values: dict[str, str] = Field(default_factory=dict)
+
+
+class Mapping(RootModel[dict[str, VariableMapping]]):
+    """The mapping of each listed variable; any other is in the column of its own name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    root: dict[str, VariableMapping] = Field(default_factory=dict)
+
+    def column_of(self, variable: str) -> str:
+        """Return the name of the column that holds `variable`."""
+        mapped = self.root.get(variable)
+        return variable if mapped is None or mapped.column is None else mapped.column
+
+    def values_of(self, variable: str) -> dict[str, str]:
+        """Return the site's spellings of the labels of `variable`."""
+        mapped = self.root.get(variable)
+        return {} if mapped is None else mapped.values
+
+
+def data_files(data: SiteData) -> tuple[Path, ...]:
+    """Return the files of `data.path`, links resolved, sorted by name.
+
+    Raises:
+        UsageError: there is none, or a name holds a wildcard.
+    """
+    named = Path(data.path)
+    pattern = named.relative_to(named.anchor).as_posix()
+    matches = [named] if named.is_file() else Path(named.anchor).glob(pattern)
+    files = tuple(sorted(match.resolve() for match in matches if match.is_file()))
+    if not files:
+        raise UsageError(
+            "data-file-missing",
+            "Expected at least one file at `path` in [data], found none.",
+            "Correct `path` in site.toml, or grant the gate's user the right to read there.",
+        )
+    if any(_WILDCARDS & set(str(file)) for file in files):
+        raise UsageError(
+            "data-file-name",
+            "Expected data files without *, ?, [ and ] in their names or folders.",
+            "Rename them, or point `path` in [data] at a copy.",
+        )
+    return files
+
+
+def data_format(data: SiteData, files: tuple[Path, ...]) -> Format:
+    """Return the format that `data` names, or that the files' one suffix says.
+
+    Raises:
+        UsageError: neither tells it.
+    """
+    if data.format is not None:
+        return data.format
+    formats = {_SUFFIXES.get(file.suffix.lower()) for file in files}
+    known = formats.pop() if len(formats) == 1 else None
+    if known is None:
+        raise UsageError(
+            "data-format-unknown",
+            "Expected files that all end in .parquet or all in .csv, found other suffixes.",
+            'Write format = "parquet" or format = "csv" in [data].',
+        )
+    return known
+
+
+def check_mapping(mapping: Mapping, study: Study) -> None:
+    """Check that the mapping speaks of the study's variables and labels only.
+
+    Raises:
+        UsageError: it names a variable or a label that the study does not declare.
+    """
+    for name in mapping.root:
+        if name not in study.variables:
+            raise UsageError(
+                "mapping-of-unknown-variable",
+                f"Expected variables of the study in [mapping], found {name!r}.",
+                f"Remove it, or write one of: {', '.join(study.variables)}.",
+            )
+        labels = study.variables[name].labels
+        for label in mapping.values_of(name).values():
+            if label not in labels:
+                raise UsageError(
+                    "mapping-to-unknown-label",
+                    f"Expected labels of the study on the right of [mapping.{name}.values], "
+                    f"found another.",
+                    f"Write one of: {', '.join(labels)}.",
+                )
