@@ -159,7 +159,7 @@ class World:
     steward: Ed25519PrivateKey = field(default_factory=lambda: key("steward"))
 
     def __post_init__(self) -> None:
-        self._opened: list[Gate] = []
+        self._opened: dict[int, Gate] = {}
         self.plan = compile_plan(self.study)
         self.keys = [key(f"site-{site}") for site in range(self.sites)]
         members = [RosterSite(f"site-{i}", public_key(k)) for i, k in enumerate(self.keys)]
@@ -211,7 +211,9 @@ class World:
         records: PretendedRecords | None = None,
         **means: Any,
     ) -> Gate:
-        """Start a site's gate from what is on its disk."""
+        """Start a site's gate from what is on its disk; one that runs is stopped first."""
+        if site in self._opened:
+            self._opened[site].close()
         config = self.config(site)
 
         @contextmanager
@@ -231,12 +233,12 @@ class World:
             Means(**(given | means), reached=reached),
         )
         gate.forget_lost_rounds(now=NOW)
-        self._opened.append(gate)
+        self._opened[site] = gate
         return gate
 
     def close(self) -> None:
         """Stop every gate that was started."""
-        for gate in self._opened:
+        for gate in self._opened.values():
             gate.close()
 
     def issue(
