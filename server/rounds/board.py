@@ -32,11 +32,13 @@ class Board:
         """Return the status as it is on disk."""
         return self._status
 
-    def enter(self, step: Step, pending: frozenset[SiteId]) -> None:
-        """Say that a step has begun and which sites it waits for."""
+    def enter(self, step: Step, pending: frozenset[SiteId], answered: frozenset[SiteId]) -> None:
+        """Say that a step has begun, which sites it waits for and which have answered."""
         sites = list(self._status.sites)
         for site in pending:
             sites[site] = SiteStatus(name=sites[site].name)
+        for site in answered:  # before a crash, perhaps
+            sites[site] = SiteStatus(name=sites[site].name, state="answered")
         self._write(step=step, sites=tuple(sites))
 
     def answered(self, site: SiteId) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from protocol.errors import CohortError, ConcauseError, PeerError, StorageError, UsageError
 from protocol.identifiers import SiteId
-from protocol.secagg.coordinator import advance, pending, requests
+from protocol.secagg.coordinator import advance, answered, pending, requests
 from protocol.secagg.coordinator_states import (
     CollectingAdverts,
     CollectingAgreements,
@@ -135,8 +135,7 @@ class _Drive:
 
     def _step(self, state: CoordinatorState) -> CoordinatorState:
         """Ask whom this step still waits for, take what comes, close the step."""
-        waiting = pending(state)
-        self._board.enter(_STEPS[type(state)], waiting)
+        self._board.enter(_STEPS[type(state)], pending(state), answered(state))
         first = isinstance(state, CollectingAdverts)
         self._exchange(self._invitations() if first else self._requests(state))
         for site in pending(self._state):
