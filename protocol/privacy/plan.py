@@ -5,6 +5,7 @@ every subset of every family, once. Exact arithmetic throughout, so that the pla
 bytes, and the same hash, at every party.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
@@ -18,6 +19,7 @@ from protocol.identifiers import Digest
 from protocol.privacy.allocation import WeightedFamily, allocate, cost, objective
 from protocol.privacy.conversion import epsilon_of, rho_of
 from protocol.privacy.distributed import SMALLEST_SITE_SCALE, sum_rho
+from protocol.privacy.limits import check_family, check_length, check_overflow
 from protocol.privacy.residuals import subsets
 from protocol.privacy.roots import root_above
 from protocol.privacy.weights import family_weights
@@ -25,12 +27,6 @@ from protocol.study.graph import Clique
 from protocol.study.sections import Budget
 from protocol.study.study import Study
 
-MAX_FAMILY_CELLS = 2**20
-MAX_PLAN_CELLS = 2**24
-MAX_UNITS = 2**40
-MAX_SUM = 2**62  # of the absolute values in one element: sums stay far from the ring's edge
-NOISE_DEVIATIONS = 64
-NOISE_SITES = 200
 SCALE_BITS = 16
 LARGEST_UNSPENT = Fraction(1, 10_000)  # what rounding scales up may leave of a budget
 
@@ -122,7 +118,7 @@ class StatisticsPlan:
     @property
     def hash(self) -> Digest:
         """Return the SHA-256 of the canonical JSON."""
-        return canonical.digest(canonical.decode(self.canonical))
+        return Digest(hashlib.sha256(self.canonical).digest())
 
 
 def compile_plan(study: Study) -> StatisticsPlan:
@@ -178,36 +174,15 @@ def _weighted_families(study: Study) -> tuple[WeightedFamily, ...]:
         for family in study.causal_graph.families()
     )
     for family in families:
-        _check_family(family)
+        check_family(family.clique, family.sizes)
     return families
-
-
-def _check_family(family: WeightedFamily) -> None:
-    cells = prod(family.sizes)
-    if cells > MAX_FAMILY_CELLS:
-        raise UsageError(
-            "family-too-large",
-            f"Expected at most {MAX_FAMILY_CELLS} cells for the family of "
-            f"{family.clique[-1]!r}, found {cells}.",
-            "Give it fewer parents, or its variables fewer levels.",
-        )
-    _check_length(prod(size + 1 for size in family.sizes))  # cells of all its subsets
-
-
-def _check_length(cells: int) -> None:
-    if cells > MAX_PLAN_CELLS:
-        raise UsageError(
-            "plan-too-large",
-            f"Expected a plan of at most {MAX_PLAN_CELLS} cells, found {cells} or more.",
-            "Give nodes fewer parents, or variables fewer levels.",
-        )
 
 
 def _cliques(study: Study, families: Sequence[WeightedFamily]) -> list[Clique]:
     """Return every subset of every family once: the smaller first, then by the graph's order."""
     rank = {node: position for position, node in enumerate(study.causal_graph.nodes)}
     found = {clique for family in families for clique in subsets(family.clique)}
-    _check_length(sum(prod(study.sizes(clique)) for clique in found))
+    check_length(sum(prod(study.sizes(clique)) for clique in found))
     return sorted(found, key=lambda clique: (len(clique), [rank[name] for name in clique]))
 
 
@@ -262,22 +237,11 @@ def _lay_out(study: Study, scales: Iterable[tuple[Clique, Fraction]]) -> Iterato
     rows, shares = study.unit.max_rows_per_unit, study.cohort.noise_shares
     for clique, scale in scales:
         shape = study.sizes(clique)
-        _check_overflow(clique, rows * prod(size - 1 for size in shape), scale)
+        check_overflow(clique, shape, rows, scale)
         squared = rows**2 * prod(size * (size - 1) for size in shape)
         rho = sum_rho(squared, prod(shape), scale, shares)
         yield Block(clique, shape, offset, squared, scale, rho)
         offset += prod(shape)
-
-
-def _check_overflow(clique: Clique, most_per_unit: int, scale: Fraction) -> None:
-    """Check that no element of a sum, nor a product on the way, can leave int64."""
-    if MAX_UNITS * most_per_unit + NOISE_SITES * NOISE_DEVIATIONS * scale >= MAX_SUM:
-        raise UsageError(
-            "sum-could-overflow",
-            f"Expected sums below 2^62 for up to 2^40 units, found that the block of "
-            f"{' x '.join(clique) or 'the row count'} could exceed them.",
-            "Lower max_rows_per_unit, or give its variables fewer levels.",
-        )
 
 
 def _block_document(block: Block) -> Json:

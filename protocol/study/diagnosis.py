@@ -4,6 +4,7 @@ Each names the field, what was expected, what was found and what to write; an un
 answered with the nearest known one.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "published": Published,
     "questions": Question,
 }
+_KIND_EXAMPLE = 'kind = "boolean", "categorical", "ordinal" or "numeric"'
 EXAMPLES: Mapping[str, str] = {
     "format": 'format = "concause-study/1"',
     "name": 'name = "quit-smoking"',
@@ -59,7 +61,7 @@ EXAMPLES: Mapping[str, str] = {
     "trust": '[trust] with aggregation = "masking"',
     "aggregation": 'aggregation = "masking"',
     "variables": 'a table per variable, [variables.NAME] with kind = "boolean"',
-    "kind": 'kind = "boolean", "categorical", "ordinal" or "numeric"',
+    "kind": 'kind = "average"',
     "label": 'label = "Quit smoking"',
     "missing": "missing = true or missing = false",
     "other": "other = true or other = false",
@@ -99,15 +101,18 @@ _EXPECTED: Mapping[str, str] = {
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
     "literal_error": "{expected}",
-    "union_tag_invalid": "kind to be one of {expected_tags}",
 }
 
 
 def problems_in(error: ValidationError) -> list[Problem]:
     """Return every problem behind a ValidationError of `Study`, in the order of the document."""
     problems: list[Problem] = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    places = [detail["loc"] for detail in details]
+    for detail in details:
         where = _place(detail["loc"])
+        if detail["type"] == "too_short" and _has_inner(places, detail["loc"]):
+            continue  # only too short because its entries were refused
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, StudyProblems):
             problems += [
@@ -126,6 +131,10 @@ def _place(loc: Path) -> Path:
     return tuple(part for part in path if part != "[key]")
 
 
+def _has_inner(places: list[Path], outer: Path) -> bool:
+    return any(len(place) > len(outer) and place[: len(outer)] == outer for place in places)
+
+
 def _translated(where: Path, detail: Mapping[str, Any]) -> Problem:
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden":
@@ -134,9 +143,20 @@ def _translated(where: Path, detail: Mapping[str, Any]) -> Problem:
     if kind == "missing":
         return Problem(where, "this field", "nothing", _example(where))
     if kind == "union_tag_not_found":
-        return Problem((*where, "kind"), "the kind of the variable", "nothing", EXAMPLES["kind"])
-    template = _EXPECTED.get(kind, detail["msg"])
-    return Problem(where, template.format(**detail.get("ctx", {})), quote(value), _example(where))
+        return Problem((*where, "kind"), "the kind of the variable", "nothing", _KIND_EXAMPLE)
+    if kind == "union_tag_invalid":
+        tag = detail["ctx"]["tag"]
+        return Problem((*where, "kind"), "a known kind", quote(tag), nearest(tag, _KINDS))
+    template = _EXPECTED.get(kind)
+    context = {name: _bound(bound) for name, bound in detail.get("ctx", {}).items()}
+    expected = template.format(**context) if template else str(detail["msg"])
+    found = str(len(value)) if kind in ("too_short", "too_long") else quote(value)
+    remedy = expected if kind == "literal_error" else _example(where)
+    return Problem(where, expected, found, remedy)
+
+
+def _bound(value: object) -> str:
+    return re.sub(r"^Decimal\('(.*)'\)$", r"\1", str(value))
 
 
 def _example(where: Path) -> str:

@@ -88,4 +88,4 @@ def _validated(raw: Any, lines: LineIndex) -> Study:  # noqa: ANN401 -- what a p
 def _line(problem: Problem, lines: LineIndex) -> str:
     line = lines.line_of(problem.where)
     place = shown(problem.where) + (f" (line {line})" if line else "")
-    return f"  {place}: expected {problem.expected}, found {problem.found}; write {problem.remedy}"
+    return f"  {place}: expected {problem.expected}, found {problem.found}; write {problem.remedy}."

@@ -40,7 +40,9 @@ def refuse_any(problems: Iterable[Problem]) -> None:
 
 
 def quote(value: object) -> str:
-    """Return `value` as it would be shown in a message, shortened."""
+    """Return `value` as a message shows it: text in quotes, booleans as in TOML, shortened."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
 

@@ -14,6 +14,7 @@ from protocol.study.problems import Problem, StudyProblems, quote
 
 MAX_MAGNITUDE = 10**15
 MAX_DECIMAL_PLACES = 18
+MAX_EXPONENT = 15
 MAX_NAME_CHARACTERS = 64
 MAX_LABEL_CHARACTERS = 100
 MAX_TEXT_CHARACTERS = 10_000
@@ -48,7 +49,8 @@ def exact(value: object) -> Decimal:
     number = Decimal(value)
     if not number.is_finite() or abs(number) > MAX_MAGNITUDE:
         raise _refusal("a finite number up to 10^15", value, "a smaller number")
-    if len(decimal_text(number).partition(".")[2]) > MAX_DECIMAL_PLACES:
+    exponent = int(number.as_tuple().exponent)  # looked at before any text is made of it
+    if not -MAX_DECIMAL_PLACES <= exponent <= MAX_EXPONENT:
         raise _refusal(f"at most {MAX_DECIMAL_PLACES} decimal places", value, "fewer digits")
     return number
 

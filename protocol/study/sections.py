@@ -3,6 +3,7 @@
 Each part checks itself; what must hold between parts is in `protocol/study/consistency.py`.
 """
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal, TypeAlias
@@ -36,11 +37,14 @@ LARGEST_DELTA = Decimal("0.001")
 LARGEST_EPSILON = 100  # a budget above it promises nothing
 SMALLEST_RHO = Decimal("0.000000001")
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
 
 def _calendar_day(value: object) -> object:
-    if isinstance(value, datetime):
-        raise StudyProblems([Problem((), "a date", quote(value), "2030-12-31, without a time")])
-    return value
+    text = isinstance(value, str) and _DAY.fullmatch(value)
+    if text or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise StudyProblems([Problem((), "a date", quote(value), "2030-12-31, without a time")])
 
 
 Day: TypeAlias = Annotated[date, BeforeValidator(_calendar_day)]

@@ -52,8 +52,8 @@ class LineIndex:
             if header.group(1) == "[[":
                 self._arrays[name] += 1
             self._table = self._numbered(name)
-            self._lines.setdefault(name, number)
-            self._lines.setdefault(self._table, number)
+            for length in range(1, len(self._table) + 1):
+                self._lines.setdefault(self._table[:length], number)
         elif key := _KEY.match(line):
             self._lines.setdefault((*self._table, *_path(key.group(1))), number)
 

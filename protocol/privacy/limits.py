@@ -1,0 +1,66 @@
+"""How large a plan may be: refused at the study, not found out at a site.
+
+A sum stays far from the edge of int64, with room for 2^40 units and for noise beyond belief.
+"""
+
+from fractions import Fraction
+from math import prod
+
+from protocol.errors import UsageError
+from protocol.study.graph import Clique
+
+MAX_FAMILY_CELLS = 2**20
+MAX_PLAN_CELLS = 2**24
+MAX_UNITS = 2**40
+MAX_SUM = 2**62  # of the absolute value of one element
+NOISE_DEVIATIONS = 64
+NOISE_SITES = 200
+
+
+def check_family(family: Clique, sizes: tuple[int, ...]) -> None:
+    """Check the table of one family, before its subsets are listed.
+
+    Raises:
+        UsageError: more than 2^20 cells, or more than 2^24 in all subsets together.
+    """
+    cells = prod(sizes)
+    if cells > MAX_FAMILY_CELLS:
+        raise UsageError(
+            "family-too-large",
+            f"Expected at most {MAX_FAMILY_CELLS} cells for the family of {family[-1]!r}, "
+            f"found {cells}.",
+            "Give it fewer parents, or its variables fewer levels.",
+        )
+    check_length(prod(size + 1 for size in sizes))
+
+
+def check_length(cells: int) -> None:
+    """Check the length of the flat vector, or of what is known of it so far.
+
+    Raises:
+        UsageError: more than 2^24 cells.
+    """
+    if cells > MAX_PLAN_CELLS:
+        raise UsageError(
+            "plan-too-large",
+            f"Expected a plan of at most {MAX_PLAN_CELLS} cells, found at least {cells}.",
+            "Give nodes fewer parents, or variables fewer levels.",
+        )
+
+
+def check_overflow(clique: Clique, sizes: tuple[int, ...], row_bound: int, scale: Fraction) -> None:
+    """Check that no element of a sum, nor a product on the way to it, can leave int64.
+
+    An element of a residual table is at most (number of rows) prod_i (m_i - 1) in size.
+
+    Raises:
+        UsageError: with 2^40 units, or with 64 noise deviations at each of 200 sites, it could.
+    """
+    most = MAX_UNITS * row_bound * prod(size - 1 for size in sizes)
+    if most + NOISE_SITES * NOISE_DEVIATIONS * scale >= MAX_SUM:
+        raise UsageError(
+            "sum-could-overflow",
+            f"Expected sums below 2^62 for up to 2^40 units, found that the block of "
+            f"{' x '.join(clique) or 'the row count'} could exceed them.",
+            "Lower max_rows_per_unit, or give its variables fewer levels.",
+        )
