@@ -1,5 +1,7 @@
 """Keeps `status.json` true while a round is driven: one write for each change."""
 
+from datetime import datetime
+
 from protocol.identifiers import SiteId
 from protocol.secagg.transcript import Header
 from server.rounds.carrier import Address
@@ -24,7 +26,7 @@ class Board:
     def __init__(self, folder: RoundFolder, header: Header, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
-        self._status = folder.read_status() or _fresh(header, clock)
+        self._status = folder.read_status() or fresh_status(header, clock.now())
         self._write(outcome="running", reason="", strangers=())
 
     @property
@@ -81,8 +83,8 @@ class Board:
         self._folder.write_status(self._status)
 
 
-def _fresh(header: Header, clock: Clock) -> RoundStatus:
-    now = clock.now()
+def fresh_status(header: Header, now: datetime) -> RoundStatus:
+    """Return the status of a round of which nothing has happened yet."""
     return RoundStatus(
         round=header.signed.descriptor.session.hex(),
         counter=header.signed.descriptor.counter,

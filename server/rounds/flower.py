@@ -10,7 +10,7 @@ import sysconfig
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import tomlkit
 
@@ -27,6 +27,9 @@ BUNDLED = (
     *("protocol/**/*.py", "server/__init__.py", "server/app.py", "server/rounds/*.py"),
     *("client/__init__.py", "client/app.py"),
 )
+# Of the caller's environment, these and nothing else: no credentials pass on.
+INHERITED = ("HOME", "LANG", "LC_ALL", "TMPDIR")
+_DIRECT = "127.0.0.1,localhost"
 _EXECUTOR_POLL_S = "0.25"
 
 
@@ -67,33 +70,33 @@ def environment(
     config: CoordinatorConfig, role: Role, inherited: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """Return the environment of one process: quiet, offline, with a FLWR_HOME of its own."""
+    kept = {name: inherited[name] for name in INHERITED if name in inherited}
     path = os.pathsep.join([sysconfig.get_path("scripts"), inherited.get("PATH", os.defpath)])
-    direct = ",".join(filter(None, [inherited.get("NO_PROXY"), "127.0.0.1", "localhost"]))
     return {
-        **inherited,
+        **kept,
+        "NO_PROXY": _DIRECT,
+        "no_proxy": _DIRECT,
+        "PATH": path,  # the executor looks for flwr-serverapp there
         "FLWR_HOME": str(config.flower_folder / role),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": _EXECUTOR_POLL_S,
-        "NO_PROXY": direct,
-        "no_proxy": direct,
-        "PATH": path,  # the executor looks for flwr-serverapp there
     }
 
 
-def write_connection(config: CoordinatorConfig) -> Path:
-    """Write the CLI's config.toml, which says how to reach the SuperLink; return its path."""
+def prepare_homes(config: CoordinatorConfig) -> None:
+    """Make each process's FLWR_HOME, and tell the CLI there how to reach the SuperLink."""
+    for role in get_args(Role):
+        (config.flower_folder / role).mkdir(mode=0o700, parents=True, exist_ok=True)
     flower = config.flower
     connection: dict[str, str | bool] = {"address": flower.superlink}
-    if flower.root_certificates is None:
+    if flower.insecure:
         connection["insecure"] = True
     else:
         connection["root-certificates"] = str(flower.root_certificates)
-    path = config.flower_folder / "cli" / "config.toml"
-    path.parent.mkdir(parents=True, exist_ok=True)
     document = {"superlink": {"default": CONNECTION, CONNECTION: connection}}
+    path = config.flower_folder / "cli" / "config.toml"
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
-    return path
 
 
 def stage_app(config: CoordinatorConfig, root: Path = APP_ROOT) -> Path:

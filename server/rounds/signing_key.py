@@ -1,0 +1,92 @@
+"""The coordinator's private files: its signing key, and the secret its Flower processes share."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from protocol.errors import StorageError, UsageError
+
+SECRET_BYTES = 32
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_PRIVATE = 0o600
+
+
+def create_signing_key(path: Path) -> Ed25519PrivateKey:
+    """Write a new signing key as PEM (PKCS 8) with mode 0600, and return it.
+
+    Raises:
+        StorageError: there is a file already.
+    """
+    key = Ed25519PrivateKey.generate()
+    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key
+
+
+def create_executor_secret(path: Path) -> None:
+    """Write 32 random bytes with mode 0600.
+
+    Raises:
+        StorageError: there is a file already.
+    """
+    _write(path, secrets.token_bytes(SECRET_BYTES))
+
+
+def load_signing_key(path: Path) -> Ed25519PrivateKey:
+    """Return the signing key in a file.
+
+    Raises:
+        UsageError: no such file, readable by others, or not an Ed25519 key in PEM.
+    """
+    try:
+        mode = path.stat().st_mode
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise UsageError(
+            "signing-key-not-found",
+            f"Expected the coordinator's signing key at {path}, found no file that can be read.",
+            "Check signing_key in coordinator.toml, or restore the key from your backup.",
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise _not_a_key(path) from error
+    if mode & _OTHERS:
+        raise UsageError(
+            "key-readable-by-others",
+            f"Expected {path} to be readable by its owner alone, found mode "
+            f"{stat.S_IMODE(mode):04o}.",
+            f"Run chmod 600 {path}, and consider whether the key is still secret.",
+        )
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _not_a_key(path)
+    return key
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
+    except FileExistsError as error:
+        raise StorageError(
+            "file-exists",
+            f"Expected no file at {path}, found one.",
+            "Keep it. To make a new one, move the old one away first.",
+        ) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _not_a_key(path: Path) -> UsageError:
+    return UsageError(
+        "not-a-signing-key",
+        f"Expected an Ed25519 key in PEM (PKCS 8) at {path}, found something else.",
+        "Restore the key from your backup.",
+    )
