@@ -1,0 +1,89 @@
+"""Exact distributions on a network by variable elimination (truncated factorisation).
+
+Nodes that the query does not depend on are left out: those that are not its ancestors once the
+arrows into fixed nodes are cut. All parameter draws are contracted together, along one more axis.
+Source: Pearl 2009, 3.2.3; order of elimination by opt_einsum (Smith and Gray 2018).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import opt_einsum
+from numpy.typing import NDArray
+
+from protocol.errors import UsageError
+from protocol.study.graph import CausalGraph
+from server.causal.mechanism import Tables
+
+Distributions = NDArray[np.float64]  # shape (draws, size of the query)
+Factor: TypeAlias = tuple[Tables, tuple[str, ...]]  # axes: draws, then the named nodes
+
+MOST_CELLS = 2**24  # of one intermediate table, and of all draws of it held at once
+
+
+def relevant(graph: CausalGraph, query: str, fixed: Mapping[str, int]) -> tuple[str, ...]:
+    """Return `query` and its ancestors in the graph without arrows into `fixed`, in order."""
+    found: set[str] = set()
+    waiting = [query]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(() if node in fixed else graph.parents[node])
+    return tuple(node for node in graph.nodes if node in found)
+
+
+def distribution(
+    graph: CausalGraph, tables: Mapping[str, Tables], query: str, fixed: Mapping[str, int]
+) -> Distributions:
+    """Return P(query | do(fixed)) for every draw.
+
+    `tables[node]` has shape (draws, parents' sizes .., size), with the same number of draws for
+    all nodes; `fixed` maps nodes to codes.
+
+    Raises:
+        UsageError: the cheapest order that was found needs a table of more than MOST_CELLS.
+    """
+    factors = [_factor(graph, tables, node, fixed) for node in relevant(graph, query, fixed)]
+    path, largest = _elimination_order(factors, query)
+    if largest > MOST_CELLS:
+        raise UsageError(
+            "network-too-wide",
+            f"Expected tables of at most {MOST_CELLS} cells on the way to P({query}), found one"
+            f" of {largest}.",
+            "Simulate with sample(), or leave out nodes that the question does not need.",
+        )
+    draws = len(next(iter(tables.values())))
+    step = max(1, MOST_CELLS // max(1, largest))
+    parts = [_contract(factors, query, path, slice(at, at + step)) for at in range(0, draws, step)]
+    return np.concatenate(parts)
+
+
+def _factor(
+    graph: CausalGraph, tables: Mapping[str, Tables], node: str, fixed: Mapping[str, int]
+) -> Factor:
+    if node not in fixed:
+        return tables[node], graph.family(node)
+    draws, size = len(tables[node]), tables[node].shape[-1]
+    certain = np.zeros((draws, size))
+    certain[:, fixed[node]] = 1.0
+    return certain, (node,)
+
+
+def _elimination_order(factors: Sequence[Factor], query: str) -> tuple[list[tuple[int, ...]], int]:
+    operands: list[object] = []
+    for array, nodes in factors:
+        operands += [array[0], list(nodes)]
+    path, info = opt_einsum.contract_path(*operands, [query], optimize="greedy")
+    return path, int(info.largest_intermediate)
+
+
+def _contract(
+    factors: Sequence[Factor], query: str, path: list[tuple[int, ...]], draws: slice
+) -> Distributions:
+    operands: list[object] = []
+    for array, nodes in factors:
+        operands += [array[draws], ["", *nodes]]  # "" is the axis of draws: no node has that name
+    found: Distributions = opt_einsum.contract(*operands, ["", query], optimize=path)
+    return found

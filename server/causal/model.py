@@ -1,0 +1,233 @@
+"""The fitted causal model: sample from it, intervene on it, ask it for effects.
+
+A model is immutable. `do` returns a view of the same mechanisms in which some nodes are set;
+the worlds of one seed share their noise, so that rows of a factual and an intervened sample can
+be compared one by one, and columns of nodes that are not descendants are the same bytes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import networkx as nx
+import pandas as pd
+
+from protocol.errors import StorageError, UsageError
+from protocol.study.study import Study
+from protocol.study.variables import Value
+from server.causal import model_file
+from server.causal.contraction import Distributions, distribution, relevant
+from server.causal.effects import Effect, Estimate, Means, score_means, summarise
+from server.causal.frame import to_frame
+from server.causal.intervention import Assignment, resolve, variable_of
+from server.causal.mechanism import TableMechanism
+from server.causal.model_file import Provenance
+from server.causal.noise import check_seed
+from server.causal.sampler import Codes, compile_nodes, draw_codes
+
+MODEL_FILE = "model.json"
+BATCH_ROWS = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A structural causal model with its uncertainty.
+
+    `mechanisms` holds every node of the study's causal graph; `interventions` the nodes that
+    this view sets.
+    """
+
+    study: Study
+    mechanisms: Mapping[str, TableMechanism]
+    provenance: Provenance
+    interventions: Mapping[str, Assignment] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def graph(self) -> "nx.DiGraph[str]":
+        """Return the causal graph, without the arrows into nodes that this view sets."""
+        graph = self.study.causal_graph.to_networkx()
+        graph.remove_edges_from([edge for edge in graph.edges if edge[1] in self.interventions])
+        return graph
+
+    def do(self, assignments: Mapping[str, Value]) -> "Model":
+        """Return the model in which nodes are set, each to a level, a boolean or a number.
+
+        A node that is set already is set anew.
+
+        Raises:
+            UsageError: an unknown node, or a value outside its domain.
+        """
+        added = resolve(self.study, assignments)
+        return replace(self, interventions=MappingProxyType({**self.interventions, **added}))
+
+    def codes(self, rows: int, seed: int, start: int = 0) -> Codes:
+        """Return codes of rows start .. start + rows - 1, shape (nodes, rows): the fast path.
+
+        Nodes are in the order of `study.causal_graph.nodes`; codes index `labels`.
+
+        Raises:
+            UsageError: rows or start below 0, or a seed outside 64 bits.
+        """
+        _check_rows(rows, start)
+        check_seed(seed)
+        graph = self.study.causal_graph
+        tables = {node: mechanism.table for node, mechanism in self.mechanisms.items()}
+        nodes = compile_nodes(graph.nodes, graph.parents, tables, self._fixed())
+        return draw_codes(nodes, seed, start, rows)
+
+    def sample(self, rows: int, seed: int, start: int = 0) -> pd.DataFrame:
+        """Return rows start .. start + rows - 1 of the synthetic population of `seed`.
+
+        Row k is the same in every call. Column types: see `server/causal/frame.py`.
+
+        Raises:
+            UsageError: as `codes`.
+        """
+        codes = self.codes(rows, seed, start)
+        given = {
+            node: assignment.value
+            for node, assignment in self.interventions.items()
+            if assignment.value is not None
+        }
+        return to_frame(self.study, codes, given, seed=seed, start=start)
+
+    def iter_batches(
+        self, rows: int, seed: int, batch: int = BATCH_ROWS, start: int = 0
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the rows of `sample(rows, seed, start)` in frames of at most `batch` rows.
+
+        Raises:
+            UsageError: as `codes`, or a batch below 1.
+        """
+        _check_rows(rows, start)
+        if batch < 1:
+            raise _out_of_range("a batch of at least 1 row", batch)
+        for at in range(start, start + rows, batch):
+            yield self.sample(min(batch, start + rows - at), seed, at)
+
+    def marginal(self, node: str) -> "pd.Series[float]":
+        """Return P(node) in this world as a Series over the labels of `node`.
+
+        Raises:
+            UsageError: an unknown node, or a network too wide for exact answers.
+        """
+        labels = variable_of(self.study, node).labels
+        shares = self._distributions(node)[0]
+        return pd.Series(shares, index=pd.Index(labels, name=node), name="probability")
+
+    def mean(self, outcome: str, level: float = 0.95) -> Estimate:
+        """Return the mean of a node in this world: over its scores, without MISSING and OTHER.
+
+        Raises:
+            UsageError: an unknown node, one without numbers, or a network too wide.
+        """
+        return summarise(self._means(outcome), level)
+
+    def effect(
+        self,
+        treatment: str,
+        outcome: str,
+        treated: Value = 1,
+        reference: Value = 0,
+        level: float = 0.95,
+    ) -> Effect:
+        """Return the average effect of setting `treatment` on the mean of `outcome`.
+
+        Exact for the fitted parameters; the interval is over the parameter draws.
+
+        Raises:
+            UsageError: an unknown node or level, an outcome without numbers, the treatment as
+                its own outcome, a level of confidence outside (0, 1), or a network too wide.
+        """
+        if treatment == outcome:
+            raise UsageError(
+                "treatment-is-outcome",
+                f"Expected two different variables, found {treatment!r} twice.",
+                "Choose another outcome.",
+            )
+        labels = variable_of(self.study, treatment).labels
+        worlds = [self.do({treatment: value}) for value in (treated, reference)]
+        found_means = [world._means(outcome) for world in worlds]  # noqa: SLF001 - views of this model
+        found = summarise(found_means[0] - found_means[1], level)
+        return Effect(
+            treatment=treatment,
+            outcome=outcome,
+            treated=labels[worlds[0].interventions[treatment].code],
+            reference=labels[worlds[1].interventions[treatment].code],
+            estimate=found.estimate,
+            low=found.low,
+            high=found.high,
+            level=found.level,
+            standard_error=found.standard_error,
+        )
+
+    def to_json(self) -> str:
+        """Return the text of the model file (`server/causal/model_file.py`).
+
+        Raises:
+            UsageError: this is a view under an intervention.
+        """
+        if self.interventions:
+            raise UsageError(
+                "intervened-model",
+                "Expected the model as it was fitted, found one under an intervention.",
+                "Write the model itself; interventions are repeated after loading.",
+            )
+        return model_file.encode(self.study, self.mechanisms, self.provenance)
+
+    @staticmethod
+    def from_json(text: str) -> "Model":
+        """Return the model of a model file's text.
+
+        Raises:
+            UsageError: naming the place that is not as the format says.
+        """
+        return Model(*model_file.decode(text))
+
+    def _fixed(self) -> dict[str, int]:
+        return {node: assignment.code for node, assignment in self.interventions.items()}
+
+    def _distributions(self, node: str) -> Distributions:
+        """Return P(node) in this world: by the point estimate first, then by every draw."""
+        fixed, graph = self._fixed(), self.study.causal_graph
+        needed = relevant(graph, node, fixed)  # unknown nodes were refused before
+        tables = {name: self.mechanisms[name].point_and_draws for name in needed}
+        return distribution(graph, tables, node, fixed)
+
+    def _means(self, outcome: str) -> Means:
+        scores = variable_of(self.study, outcome).scores
+        return score_means(self._distributions(outcome), scores, outcome)
+
+
+def load(path: str | Path) -> Model:
+    """Return the model of a release folder, or of a model file.
+
+    Raises:
+        StorageError: there is no such file, or it cannot be read.
+        UsageError: it is not a model file.
+    """
+    file = Path(path)
+    file = file / MODEL_FILE if file.is_dir() else file
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(
+            "model-unreadable",
+            f"Expected a model file or a release folder at {path}, found none that can be read.",
+            f"Give the folder of a release, or the path of its {MODEL_FILE}.",
+        ) from error
+    return Model.from_json(text)
+
+
+def _check_rows(rows: int, start: int) -> None:
+    if rows < 0:
+        raise _out_of_range("a number of rows from 0", rows)
+    if start < 0:
+        raise _out_of_range("a first row from 0", start)
+
+
+def _out_of_range(expected: str, found: int) -> UsageError:
+    return UsageError(
+        "rows-out-of-range", f"Expected {expected}, found {found}.", "Rows are counted from 0."
+    )
