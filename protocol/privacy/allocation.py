@@ -71,7 +71,7 @@ def allocate(
     that only lowers the others, so that each round settles its cliques for good (the conditions
     of Karush, Kuhn and Tucker for this convex problem). Roots are rounded down, by 2^-64.
 
-    Precondition: total < sum_A p_A / floor_A; else the budget could not be spent.
+    With a total that all floors together cannot spend, every clique is at its floor.
     """
     roots = {clique: root_below(v * costs[clique]) for clique, v in coefficients.items()}
     settled: dict[Clique, Fraction] = {}
