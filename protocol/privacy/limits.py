@@ -13,6 +13,7 @@ MAX_FAMILY_CELLS = 2**20
 MAX_PLAN_CELLS = 2**24
 MAX_UNITS = 2**40
 MAX_SUM = 2**62  # of the absolute value of one element
+MAX_SITE_SCALE = 2**37  # with 16 binary digits behind the point, still exactly a float
 NOISE_DEVIATIONS = 64
 NOISE_SITES = 200
 
@@ -48,6 +49,21 @@ def check_length(cells: int) -> None:
         )
 
 
+def check_scale(clique: Clique, scale: Fraction) -> None:
+    """Check that every sampler can be given the noise scale without rounding it.
+
+    Raises:
+        UsageError: the scale is 2^37 or more.
+    """
+    if scale >= MAX_SITE_SCALE:
+        raise UsageError(
+            "noise-scale-too-large",
+            f"Expected noise of a scale below 2^37 per site, found more for {_shown(clique)}: "
+            "nothing could be learned through it.",
+            "Write a larger epsilon or rho, or lower max_rows_per_unit.",
+        )
+
+
 def check_overflow(clique: Clique, sizes: tuple[int, ...], row_bound: int, scale: Fraction) -> None:
     """Check that no element of a sum, nor a product on the way to it, can leave int64.
 
@@ -60,7 +76,11 @@ def check_overflow(clique: Clique, sizes: tuple[int, ...], row_bound: int, scale
     if most + NOISE_SITES * NOISE_DEVIATIONS * scale >= MAX_SUM:
         raise UsageError(
             "sum-could-overflow",
-            f"Expected sums below 2^62 for up to 2^40 units, found that the block of "
-            f"{' x '.join(clique) or 'the row count'} could exceed them.",
+            f"Expected sums below 2^62 for up to 2^40 units, found that those of "
+            f"{_shown(clique)} could exceed them.",
             "Lower max_rows_per_unit, or give its variables fewer levels.",
         )
+
+
+def _shown(clique: Clique) -> str:
+    return " x ".join(clique) or "the row count"

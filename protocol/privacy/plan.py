@@ -19,7 +19,7 @@ from protocol.identifiers import Digest
 from protocol.privacy.allocation import WeightedFamily, allocate, cost, objective
 from protocol.privacy.conversion import epsilon_of, rho_of
 from protocol.privacy.distributed import SMALLEST_SITE_SCALE, sum_rho
-from protocol.privacy.limits import check_family, check_length, check_overflow
+from protocol.privacy.limits import check_family, check_length, check_overflow, check_scale
 from protocol.privacy.residuals import subsets
 from protocol.privacy.roots import root_above
 from protocol.privacy.weights import family_weights
@@ -43,7 +43,7 @@ class Block:
     shape: tuple[int, ...]
     offset: int  # of the first element in the flat vector
     squared_sensitivity: int  # D^2 of the released integers, row bound included
-    site_scale: Fraction  # s of the discrete Gaussian that each site adds to each element
+    site_scale: Fraction  # s of the discrete Gaussian that each site adds; exactly a float
     rho: Fraction  # zCDP of this block at the plan's noise shares
 
     @property
@@ -217,9 +217,9 @@ def _check_spendable(
     rho, epsilon = _display_below(float(most)), _display_below(epsilon_of(most, delta))
     raise UsageError(
         "noise-scale-too-small",
-        f"Expected a budget that leaves every block a noise scale of {SMALLEST_SITE_SCALE} per "
-        f"site; found rho = {float(budget):.4g}, with which the scales fall below it, from the "
-        "row count to the largest family.",
+        f"Expected noise of scale {SMALLEST_SITE_SCALE} or more per site in every block; found a "
+        f"budget of rho = {float(budget):.4g}, of which all {len(least)} blocks at that scale, "
+        f"from the row count to the largest family, spend only {float(most):.4g}.",
         f"Write rho = {rho} or less, or epsilon = {epsilon} or less with delta = {float(delta):g}; "
         f"or let fewer sites share the noise: n_min - tolerated_colluders is "
         f"{study.cohort.noise_shares}.",
@@ -237,6 +237,7 @@ def _lay_out(study: Study, scales: Iterable[tuple[Clique, Fraction]]) -> Iterato
     rows, shares = study.unit.max_rows_per_unit, study.cohort.noise_shares
     for clique, scale in scales:
         shape = study.sizes(clique)
+        check_scale(clique, scale)
         check_overflow(clique, shape, rows, scale)
         squared = rows**2 * prod(size * (size - 1) for size in shape)
         rho = sum_rho(squared, prod(shape), scale, shares)

@@ -134,7 +134,7 @@ def test_a_budget_that_would_push_noise_below_scale_3_is_refused_with_one_that_w
     with pytest.raises(UsageError) as refusal:
         compile_plan(_chain(budget="epsilon = 60, delta = 1e-6"))
     assert refusal.value.code == "noise-scale-too-small"
-    assert "the row count" in refusal.value.cause
+    assert "all 6 blocks at that scale" in refusal.value.cause
     rho, epsilon = re.findall(r"(?:rho|epsilon) = ([0-9.]+) or less", refusal.value.remedy)
     for budget in (f"rho = {rho}", f"epsilon = {epsilon}, delta = 1e-6"):
         assert compile_plan(_chain(budget=budget)).rho > 0
@@ -164,6 +164,18 @@ def test_sums_that_could_leave_the_ring_are_refused() -> None:
     check_overflow((), (), 1, Fraction(3))
     with pytest.raises(UsageError, match="the row count"):
         check_overflow((), (), 1, Fraction(2**50))
+
+
+def test_noise_beyond_what_a_float_holds_exactly_is_refused() -> None:
+    sizes = {f"v{number}": 2 for number in range(20)}
+    edges = [f"{a} -> {b}" for a, b in pairwise(sizes)]
+    study = measured_study(sizes, edges, budget="rho = 1e-9", rows=1_000_000, n_min=2)
+    assert _refusal_of(study).code == "noise-scale-too-large"
+
+
+def test_every_scale_of_a_plan_is_exactly_a_float() -> None:
+    plan = compile_plan(_chain(budget="rho = 1e-9", rows=50))
+    assert all(Fraction(float(block.site_scale)) == block.site_scale for block in plan.blocks)
 
 
 def test_blocks_that_cost_more_than_the_budget_are_a_bug_that_is_caught() -> None:
