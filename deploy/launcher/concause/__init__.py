@@ -6,7 +6,12 @@ folder is absent, and the application root is the checkout itself.
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from server.causal.model import Model, load
 
 _HERE = Path(__file__).resolve().parent
 _BUNDLED = _HERE / "app"
@@ -15,6 +20,11 @@ APP_ROOT = _BUNDLED if _BUNDLED.is_dir() else _HERE.parents[2]
 if str(APP_ROOT) not in sys.path:
     sys.path.insert(0, str(APP_ROOT))
 
-from server.causal.model import Model, load  # noqa: E402 - needs the path set above
-
 __all__ = ["APP_ROOT", "Model", "load"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module may hold
+    """Load the model's code when it is first asked for: commands start without pandas."""
+    if name not in {"Model", "load"}:
+        raise AttributeError(f"module 'concause' has no attribute {name!r}")
+    return getattr(import_module("server.causal.model"), name)

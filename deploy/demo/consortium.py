@@ -1,0 +1,127 @@
+"""Makes the demonstration's consortium, as its people would: by the `concause` commands."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from deploy.demo.certificates import make_certificates
+from deploy.demo.nhefs import deal, write_private
+from deploy.demo.processes import LOOPBACK, SiteChild, free_ports
+from protocol.errors import ExitCode, StorageError
+
+STUDY = Path(__file__).with_name("nhefs.toml")
+NAMES = ("north", "south", "west", "east", "lake")
+RECORDS = "records/persons.parquet"
+# How these hospitals code what the study names; each site has a mapping of its own.
+MAPPING = {
+    "sex": {"0": "male", "1": "female"},
+    "race": {"0": "white", "1": "black or other"},
+    "education": {
+        "1": "8th grade or less",
+        "2": "some high school",
+        "3": "high school",
+        "4": "some college",
+        "5": "college",
+    },
+    "exercise": {"0": "much", "1": "moderate", "2": "little or none"},
+}
+BUDGET = {"epsilon": 3.0, "delta": 1e-6}
+
+
+@dataclass(frozen=True, slots=True)
+class Consortium:
+    """Where everything of a demonstration is."""
+
+    folder: Path
+    study: Path
+    coordinator: Path
+    sites: tuple[SiteChild, ...]
+
+
+def make_consortium(folder: Path, sites: int, cohort: Mapping[str, int]) -> Consortium:
+    """Return a consortium in a new folder: keys, certificates, records, roster, policies."""
+    names = NAMES[:sites]
+    superlink, *ports = free_ports(sites + 1)
+    address = f"{LOOPBACK}:{superlink}"
+    coordinator = folder / "coordinator"
+    command("coordinator", "init", "demo", "--folder", coordinator, "--superlink", address)
+    _shorten_waits(coordinator / "coordinator.toml")
+    certificates = make_certificates(coordinator / "tls", now=datetime.now(UTC))
+    study = _write_study(folder / "study.toml", cohort)
+    records = dict(zip(names, deal(sites), strict=True))
+    for name, port in zip(names, ports, strict=True):
+        home = folder / "sites" / name
+        made = command(
+            *("site", "init", name, "--folder", home, "--superlink", address),
+            *("--runtime-port", port, "--data", RECORDS, "--unit-column", "seqn"),
+        )
+        write_private(records[name], home / RECORDS)
+        (home / "root.pem").write_bytes(certificates.root.read_bytes())
+        config = coordinator / "coordinator.toml"
+        command("coordinator", "enrol", name, made["public_key"], "--config", config)
+    roster = (coordinator / "roster.json").read_bytes()
+    for name in names:
+        _settle_site(folder / "sites" / name, roster, cohort)
+    children = tuple(
+        SiteChild(name, folder / "sites" / name / "site.toml", port)
+        for name, port in zip(names, ports, strict=True)
+    )
+    return Consortium(folder, study, coordinator / "coordinator.toml", children)
+
+
+def command(*arguments: object) -> dict[str, Any]:
+    """Return the JSON that a `concause` command prints.
+
+    Raises:
+        StorageError: it failed; holds what it said.
+    """
+    argv = [sys.executable, "-m", "concause", *map(str, arguments), "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != ExitCode.OK:
+        raise StorageError(
+            "command-failed",
+            f"Expected `concause {' '.join(map(str, arguments))}` to succeed, found exit code "
+            f"{done.returncode}: {done.stderr.strip() or done.stdout.strip()}",
+            "Run it by hand to see more.",
+        )
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def _write_study(path: Path, cohort: Mapping[str, int]) -> Path:
+    document = tomlkit.parse(STUDY.read_text(encoding="utf-8"))
+    document["cohort"].update(cohort)  # type: ignore[union-attr] # a table, in our own file
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
+    return path
+
+
+def _settle_site(home: Path, roster: bytes, cohort: Mapping[str, int]) -> None:
+    """Fill in what a site's people would: mapping, trusted authority, roster, policy."""
+    (home / "roster.json").write_bytes(roster)
+    settings = tomlkit.parse((home / "site.toml").read_text(encoding="utf-8"))
+    settings["mapping"] = {name: {"values": values} for name, values in MAPPING.items()}
+    settings["flower"]["root_certificates"] = "root.pem"  # type: ignore[index] # a table
+    (home / "site.toml").write_text(tomlkit.dumps(settings), encoding="utf-8")
+    policy = tomlkit.parse((home / "policy.toml").read_text(encoding="utf-8"))
+    policy["roster"] = command("site", "status", "--config", home / "site.toml")["roster_hash"]
+    policy["aggregation"] = ["masking"]
+    policy["cohort"] = {
+        "n_min": cohort["n_min"],
+        "noise_shares": cohort["n_min"] - cohort["tolerated_colluders"],
+    }
+    policy["budget"] = {"lifetime": BUDGET, "study": BUDGET}
+    (home / "policy.toml").write_text(tomlkit.dumps(policy), encoding="utf-8")
+
+
+def _shorten_waits(path: Path) -> None:
+    """Set waits that suit one machine: a killed site is given up after 20 seconds."""
+    settings = tomlkit.parse(path.read_text(encoding="utf-8"))
+    settings["round"] = {"step_timeout_s": 20, "start_timeout_s": 60, "deadline_s": 900}
+    path.write_text(tomlkit.dumps(settings), encoding="utf-8")

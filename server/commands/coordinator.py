@@ -1,0 +1,174 @@
+"""`concause coordinator`: keys, settings, roster and Flower processes of a coordinator."""
+
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from protocol.errors import StorageError, UsageError
+from protocol.identifiers import PUBLIC_KEY_BYTES, PublicKey
+from protocol.secagg.roster import Roster, RosterSite, parse_roster
+from protocol.signing import public_key
+from server.commands.output import JsonFlag, console, show
+from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
+from server.rounds.flower import environment, prepare_homes, superexec_argv, superlink_argv
+from server.rounds.folder import replace_file
+from server.rounds.signing_key import create_executor_secret, create_signing_key, load_signing_key
+
+app = typer.Typer(no_args_is_help=True, help="Set up a coordinator and its roster; run Flower.")
+ConfigPath = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="CONCAUSE_COORDINATOR_CONFIG", help="Its settings."),
+]
+DEFAULT_CONFIG = Path("coordinator.toml")
+_LOOK_S = 0.5
+_GRACE_S = 10.0
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="The consortium's name: a-z, 0-9, hyphens.")],
+    folder: Annotated[Path, typer.Option(help="Where to put everything.")] = Path("coordinator"),
+    superlink: Annotated[
+        str, typer.Option(help="HOST:PORT where the SuperLink listens; keep it on loopback.")
+    ] = "127.0.0.1:8000",
+    *,
+    insecure: Annotated[bool, typer.Option("--insecure", help="No TLS: on loopback only.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a coordinator: folder, keys and coordinator.toml. Overwrites nothing."""
+    home = folder.absolute()
+    settings = home / "coordinator.toml"
+    if settings.exists():
+        raise UsageError(
+            "coordinator-exists",
+            f"Expected no coordinator in {home}, found coordinator.toml.",
+            "Choose another --folder, or go on with the one that is there.",
+        )
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.chmod(0o700)
+    (home / "keys").mkdir(mode=0o700, exist_ok=True)
+    key = public_key(create_signing_key(home / "keys" / "coordinator.key")).hex()
+    create_executor_secret(home / "keys" / "executor.secret")
+    settings.write_text(_settings(name, superlink, insecure=insecure), encoding="utf-8")
+    load_coordinator_config(settings)
+    table = Table("", "", show_header=False, title=f"The coordinator of {name} is made")
+    table.add_row("settings", str(settings))
+    table.add_row("public key", key)
+    table.add_row("next", "concause coordinator enrol SITE KEY, for each site")
+    show({"name": name, "config": str(settings), "public_key": key}, table, as_json=as_json)
+
+
+@app.command()
+def enrol(
+    site: Annotated[str, typer.Argument(help="The site's name.")],
+    key: Annotated[str, typer.Argument(help="Its public key, as `concause site init` printed it.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Add a site to the roster. Every site then has to pin the new roster anew."""
+    settings = load_coordinator_config(config)
+    path = settings.coordinator.roster
+    enrolled = RosterSite(site, _public_key(key))
+    if path.exists():
+        before = parse_roster(path.read_bytes())
+        roster = replace(before, sites=(*before.sites, enrolled))
+    else:
+        own = public_key(load_signing_key(settings.coordinator.signing_key))
+        roster = Roster(settings.coordinator.name, own, (enrolled,))
+    replace_file(path, roster.canonical)
+    table = Table("site", "key", title=f"Roster of {roster.name}: {path}")
+    for member in roster.sites:
+        table.add_row(member.name, member.key.hex())
+    table.caption = f"hash: {roster.hash.hex()}"
+    names = [member.name for member in roster.sites]
+    document = {"roster": str(path), "roster_hash": roster.hash.hex(), "sites": names}
+    show(document, table, as_json=as_json)
+
+
+@app.command()
+def start(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Run the SuperLink and the executor of rounds until stopped (Ctrl-C)."""
+    settings = load_coordinator_config(config)
+    prepare_homes(settings)
+    children = {
+        "SuperLink": _start(settings, superlink_argv(settings)),
+        "executor": _start(settings, superexec_argv(settings), "superexec"),
+    }
+    console.print(f"SuperLink and executor are at work on {settings.flower.superlink}.")
+    try:
+        while all(child.poll() is None for child in children.values()):
+            time.sleep(_LOOK_S)
+    finally:
+        ended = [name for name, child in children.items() if child.poll() is not None]
+        _stop(list(children.values()))
+    raise StorageError(
+        "flower-ended",
+        f"Expected SuperLink and executor to run, found that the {ended[0]} ended.",
+        "Its last words stand above; often its port is in use.",
+    )
+
+
+def _start(
+    config: CoordinatorConfig, argv: Sequence[str], role: str = "superlink"
+) -> subprocess.Popen[bytes]:
+    home = environment(config, "superexec" if role == "superexec" else "superlink")
+    return subprocess.Popen(argv, env=home, stdin=subprocess.DEVNULL)
+
+
+def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _public_key(text: str) -> PublicKey:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise UsageError(
+            "not-a-public-key",
+            f"Expected a public key of {2 * PUBLIC_KEY_BYTES} hex digits, found {text!r}.",
+            "Copy it from what `concause site init` printed.",
+        )
+    return PublicKey(key)
+
+
+def _settings(name: str, superlink: str, *, insecure: bool) -> str:
+    comment = "# " if insecure else ""
+    return f"""\
+# The coordinator of a consortium. Paths are relative to this file; secrets stand in files of
+# their own.
+
+[coordinator]
+name = "{name}"
+signing_key = "keys/coordinator.key"   # signs rounds and releases; the roster holds its public half
+roster = "roster.json"                 # `concause coordinator enrol` writes it
+folder = "."                           # rounds, releases, counter and Flower's files
+
+[flower]
+superlink = "{superlink}"   # loopback; a proxy shows the sites /v1/fleet/ and nothing else
+executor_secret = "keys/executor.secret"
+{comment}root_certificates = "tls/root.pem"       # the authority, which the sites trust too
+{comment}certificate = "tls/superlink.pem"        # 127.0.0.1 must be among its names
+{comment}certificate_key = "tls/superlink.key"
+{"" if insecure else "# "}insecure = true
+
+[round]
+step_timeout_s = 120        # for the slowest site, in each of the five steps
+start_timeout_s = 60        # for sites to connect
+deadline_s = 3600           # after it no site answers
+"""
