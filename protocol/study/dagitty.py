@@ -12,7 +12,7 @@ from typing import NamedTuple
 from protocol.study.graph import Edge
 from protocol.study.problems import Problem, StudyProblems, quote
 
-MAX_GRAPH_CHARACTERS = 1_000_000
+MAX_EDGES = 100_000  # braces multiply: a short text can draw very many
 
 _TOKEN = re.compile(
     r"""\s+|//[^\n]*
@@ -53,7 +53,7 @@ def parse_dagitty(text: str) -> Drawing:
         StudyProblems: something else than the notation above; the text after it is quoted.
     """
     opening = re.match(r'\s*dag\s*("[^"]*"|[A-Za-z0-9_.]+)?\s*\{', text)
-    if opening is None or len(text) > MAX_GRAPH_CHARACTERS:
+    if opening is None:
         raise _refusal("a graph in dagitty's notation", text, "dag { a -> b }")
     end = text.rstrip()
     if not end.endswith("}"):
@@ -100,6 +100,8 @@ class _Parser:
     def _join(self, left: list[str], arrow: _Token, right: list[str]) -> None:
         if arrow.text not in ("->", "<-"):
             raise _refusal("arrows -> and <-", self._shown(arrow.at), _LATENT)
+        if len(self._edges) + len(left) * len(right) > MAX_EDGES:
+            raise _refusal(f"at most {MAX_EDGES} arrows", self._shown(arrow.at), "fewer arrows")
         pairs = [(a, b) for a in left for b in right]
         self._edges.extend(pairs if arrow.text == "->" else [(b, a) for a, b in pairs])
 

@@ -16,9 +16,10 @@ from protocol.identifiers import Digest
 from protocol.study.diagnosis import problems_in
 from protocol.study.problems import Problem
 from protocol.study.study import Study
-from protocol.study.toml_lines import LineIndex, shown
+from protocol.study.toml_lines import LineIndex, path_text
 
 MAX_DOCUMENT_CHARACTERS = 4_000_000
+MAX_PROBLEMS_SHOWN = 50
 
 
 def parse_study(text: str) -> Study:
@@ -78,14 +79,17 @@ def _validated(raw: Any, lines: LineIndex) -> Study:  # noqa: ANN401 -- what a p
         return Study.model_validate(raw)
     except ValidationError as error:
         problems = problems_in(error)
+    shown = [_line(problem, lines) for problem in problems[:MAX_PROBLEMS_SHOWN]]
+    if len(problems) > MAX_PROBLEMS_SHOWN:
+        shown.append(f"  and {len(problems) - MAX_PROBLEMS_SHOWN} more.")
     raise UsageError(
         "study-invalid",
-        "The study is not valid:\n" + "\n".join(_line(problem, lines) for problem in problems),
+        "\n".join(["The study is not valid:", *shown]),
         "Mend the fields and run `concause study check` again.",
     )
 
 
 def _line(problem: Problem, lines: LineIndex) -> str:
     line = lines.line_of(problem.where)
-    place = shown(problem.where) + (f" (line {line})" if line else "")
+    place = path_text(problem.where) + (f" (line {line})" if line else "")
     return f"  {place}: expected {problem.expected}, found {problem.found}; write {problem.remedy}."

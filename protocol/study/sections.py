@@ -20,6 +20,7 @@ from pydantic import (
 
 from protocol.errors import UsageError
 from protocol.identifiers import MAX_SITES
+from protocol.study.dagitty import MAX_EDGES
 from protocol.study.problems import Problem, StudyProblems, quote, refuse_any
 from protocol.study.quantities import (
     MAX_CANONICAL_INTEGER,
@@ -171,7 +172,7 @@ class Trust(Section):
 class GraphSource(Section):
     """The arrows of the causal graph, as a list or as dagitty text."""
 
-    edges: tuple[str, ...] | None = None
+    edges: tuple[str, ...] | None = Field(default=None, max_length=MAX_EDGES)
     dagitty: str | None = None
 
     @model_validator(mode="after")

@@ -35,6 +35,7 @@ from protocol.study.sections import (
 from protocol.study.variables import Variable
 
 MAX_VARIABLES = 1000
+MAX_QUESTIONS = 1000
 
 Mechanism: TypeAlias = Literal["categorical", "binned"]
 
@@ -58,7 +59,7 @@ class Study(Section):
     variables: dict[VariableName, Variable] = Field(min_length=1, max_length=MAX_VARIABLES)
     graph: GraphSource
     mechanisms: dict[str, Mechanism] = Field(default_factory=dict)
-    questions: tuple[Question, ...] = ()
+    questions: tuple[Question, ...] = Field(default=(), max_length=MAX_QUESTIONS)
     synthetic: Synthetic = Synthetic()
 
     @field_validator("variables", mode="after")

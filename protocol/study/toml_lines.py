@@ -76,7 +76,7 @@ class LineIndex:
             self._depth = max(0, self._depth + bare.count("[") - bare.count("]"))
 
 
-def shown(where: Path) -> str:
+def path_text(where: Path) -> str:
     """Return a path as people write it: variables.age.edges, questions[1].treated."""
     text = ""
     for part in where:

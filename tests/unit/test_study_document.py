@@ -17,7 +17,7 @@ from protocol.study.document import (
     study_hash,
 )
 from protocol.study.study import Study
-from protocol.study.toml_lines import LineIndex, shown
+from protocol.study.toml_lines import LineIndex, path_text
 from tests.support.studies import STUDY_TEXT, edited
 
 STUDY = parse_study(STUDY_TEXT)
@@ -221,6 +221,25 @@ def test_too_many_variables_are_refused() -> None:
         parse_study(STUDY_TEXT + extra)
 
 
+def test_too_many_arrows_are_refused() -> None:
+    edges = edited('    "age -> exercise",\n', '"age -> exercise",\n' * 100_001)
+    with pytest.raises(UsageError, match=r"graph.edges \(line 44\): expected at most 100000 en"):
+        parse_study(edges)
+
+
+def test_too_many_questions_are_refused() -> None:
+    question = STUDY_TEXT[STUDY_TEXT.index("[[questions]]") : STUDY_TEXT.index("[questions.pub")]
+    with pytest.raises(UsageError, match=r"questions \(line 52\): expected at most 1000 entries"):
+        parse_study(STUDY_TEXT + question * 1000)
+
+
+def test_of_very_many_problems_the_first_are_shown_and_the_others_counted() -> None:
+    extra = "".join(f'[variables.x{number}]\nkind = "boole"\n' for number in range(60))
+    with pytest.raises(UsageError, match=r"  and 10 more\. Mend") as refusal:
+        parse_study(STUDY_TEXT + extra)
+    assert refusal.value.cause.count("expected a known kind") == 50
+
+
 def test_every_field_of_a_study_has_an_example_to_show() -> None:
     assert set(_field_names(Study)) <= set(EXAMPLES)
 
@@ -286,8 +305,8 @@ def test_lines_of_fields_are_found_in_the_text(
 
 
 def test_paths_are_shown_as_people_write_them() -> None:
-    assert shown(("variables", "age", "edges", 2)) == "variables.age.edges[3]"
-    assert shown(()) == "the study"
+    assert path_text(("variables", "age", "edges", 2)) == "variables.age.edges[3]"
+    assert path_text(()) == "the study"
 
 
 def _field_names(model: type[BaseModel]) -> Iterator[str]:

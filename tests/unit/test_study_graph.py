@@ -117,6 +117,13 @@ def test_other_text_than_a_directed_graph_is_refused(text: str, expected: str) -
     assert expected in refusal.value.problems[0].expected
 
 
+def test_a_text_that_draws_too_many_arrows_is_refused_before_they_are_listed() -> None:
+    group = "{" + " ".join(f"x{number}" for number in range(1000)) + "}"
+    with pytest.raises(StudyProblems) as refusal:
+        parse_dagitty(f"dag {{ {group} -> {group} }}")
+    assert refusal.value.problems[0].expected == "at most 100000 arrows"
+
+
 def test_a_latent_common_cause_is_answered_with_what_to_write_instead() -> None:
     with pytest.raises(StudyProblems) as refusal:
         parse_dagitty("dag { a <-> b }")
