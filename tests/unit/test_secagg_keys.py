@@ -26,7 +26,7 @@ ALICE = X25519PrivateKey.from_private_bytes(bytes([2]) * 32)
 BOB = X25519PrivateKey.from_private_bytes(bytes([3]) * 32)
 ENTROPY = bytes([4]) * 32
 CURVE_PRIME = 2**255 - 19
-# The points of order 1, 2, 4 and 8 of Curve25519 and its twist, in their one encoding
+# The points of order 2, 4 and 8 of Curve25519 and its twist, in their one encoding
 # (Bernstein, "Curve25519: new Diffie-Hellman speed records"; cr.yp.to/ecdh.html).
 LOW_ORDER = [
     0,

@@ -1,0 +1,42 @@
+"""Sums in the ring are sums of the signed integers, as long as those fit; masks cancel."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.secagg.masking import MaskKeys, mask
+from protocol.secagg.ring import Residues, from_ring, from_wire, to_ring, to_wire
+
+EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True)
+keys = st.binary(min_size=32, max_size=32)
+
+
+@EXAMPLES
+@given(st.lists(st.integers(-(2**59), 2**59), max_size=16))
+def test_the_sum_of_residues_is_the_residue_of_the_sum(terms: list[int]) -> None:
+    total = np.zeros(1, np.uint64)
+    for term in terms:
+        total = total + to_ring(np.array([term], np.int64))
+    assert from_ring(total).tolist() == [sum(terms)]
+
+
+@EXAMPLES
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=20))
+def test_the_wire_gives_back_every_residue(elements: list[int]) -> None:
+    residues = np.array(elements, np.uint64)
+    assert from_wire(to_wire(residues)).tolist() == elements
+
+
+@EXAMPLES
+@given(st.lists(keys, min_size=1, max_size=5, unique=True), st.integers(0, 40))
+def test_the_masks_of_a_cohort_cancel_in_its_sum(cohort: list[bytes], length: int) -> None:
+    total: Residues = np.zeros(length, np.uint64)
+    for me in cohort:
+        added = tuple(_pair(me, peer) for peer in cohort if me < peer)
+        subtracted = tuple(_pair(me, peer) for peer in cohort if me > peer)
+        total = total + mask(np.ones(length, np.uint64), MaskKeys(added, subtracted))
+    assert total.tolist() == [len(cohort)] * length
+
+
+def _pair(left: bytes, right: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))
