@@ -65,10 +65,12 @@ def make_consortium(folder: Path, sites: int, cohort: Mapping[str, int]) -> Cons
         write_private(records[name], home / RECORDS)
         (home / "root.pem").write_bytes(certificates.root.read_bytes())
         config = coordinator / "coordinator.toml"
-        command("coordinator", "enrol", name, made["public_key"], "--config", config)
-    roster = (coordinator / "roster.json").read_bytes()
+        enrolled = command("coordinator", "enrol", name, made["public_key"], "--config", config)
     for name in names:
-        _settle_site(folder / "sites" / name, roster, cohort)
+        home = folder / "sites" / name
+        (home / "roster.json").write_bytes((coordinator / "roster.json").read_bytes())
+        _map_columns(home / "site.toml")
+        _set_policy(home / "policy.toml", enrolled["roster_hash"], cohort)
     children = tuple(
         SiteChild(name, folder / "sites" / name / "site.toml", port)
         for name, port in zip(names, ports, strict=True)
@@ -97,27 +99,30 @@ def command(*arguments: object) -> dict[str, Any]:
 
 def _write_study(path: Path, cohort: Mapping[str, int]) -> Path:
     document = tomlkit.parse(STUDY.read_text(encoding="utf-8"))
-    document["cohort"].update(cohort)  # type: ignore[union-attr] # a table, in our own file
+    document["cohort"].update(cohort)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
     return path
 
 
-def _settle_site(home: Path, roster: bytes, cohort: Mapping[str, int]) -> None:
-    """Fill in what a site's people would: mapping, trusted authority, roster, policy."""
-    (home / "roster.json").write_bytes(roster)
-    settings = tomlkit.parse((home / "site.toml").read_text(encoding="utf-8"))
+def _map_columns(path: Path) -> None:
+    """Write the site's mapping to the study's levels, and whom its SuperNode trusts."""
+    settings = tomlkit.parse(path.read_text(encoding="utf-8"))
     settings["mapping"] = {name: {"values": values} for name, values in MAPPING.items()}
-    settings["flower"]["root_certificates"] = "root.pem"  # type: ignore[index] # a table
-    (home / "site.toml").write_text(tomlkit.dumps(settings), encoding="utf-8")
-    policy = tomlkit.parse((home / "policy.toml").read_text(encoding="utf-8"))
-    policy["roster"] = command("site", "status", "--config", home / "site.toml")["roster_hash"]
+    settings["flower"]["root_certificates"] = "root.pem"
+    path.write_text(tomlkit.dumps(settings), encoding="utf-8")
+
+
+def _set_policy(path: Path, roster_hash: str, cohort: Mapping[str, int]) -> None:
+    """Write what the site's people agreed to: this roster, these cohorts, one round's budget."""
+    policy = tomlkit.parse(path.read_text(encoding="utf-8"))
+    policy["roster"] = roster_hash
     policy["aggregation"] = ["masking"]
     policy["cohort"] = {
         "n_min": cohort["n_min"],
         "noise_shares": cohort["n_min"] - cohort["tolerated_colluders"],
     }
     policy["budget"] = {"lifetime": BUDGET, "study": BUDGET}
-    (home / "policy.toml").write_text(tomlkit.dumps(policy), encoding="utf-8")
+    path.write_text(tomlkit.dumps(policy), encoding="utf-8")
 
 
 def _shorten_waits(path: Path) -> None:

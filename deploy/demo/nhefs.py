@@ -1,6 +1,5 @@
 """The NHEFS data, dealt out to sites as each hospital would hold its own part."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -31,4 +30,4 @@ def write_private(records: pd.DataFrame, path: Path) -> None:
     """Write a Parquet file that only its owner may read, in a folder closed to others."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     records.to_parquet(path, index=False)
-    os.chmod(path, 0o600)
+    path.chmod(0o600)
