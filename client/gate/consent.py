@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from client.gate.approvals import ApprovalFolder, Present, check_approval, read_approval
+from client.gate.approvals import (
+    ApprovalFolder,
+    ApprovalTerms,
+    Present,
+    check_approval,
+    read_approval,
+)
 from client.gate.ledger import Caps
 from client.gate.policy import Policy, check_roster, check_study, read_policy
 from client.gate.site_config import SiteConfig, read_roster
@@ -82,9 +88,8 @@ class Consent:
 class Consents:
     """Looks up what the site agreed to."""
 
-    def __init__(self, config: SiteConfig, open_source: OpenSource) -> None:
+    def __init__(self, config: SiteConfig) -> None:
         self._config = config
-        self._open_source = open_source
         self._approvals = ApprovalFolder(config.site.folder)
         self._plans: dict[Digest, StatisticsPlan] = {}
 
@@ -95,10 +100,8 @@ class Consents:
             PolicyError: it allows another roster, or none.
             UsageError: a file is missing or malformed.
         """
-        policy, roster = (
-            read_policy(self._config.site.policy),
-            read_roster(self._config.site.roster),
-        )
+        policy = read_policy(self._config.site.policy)
+        roster = read_roster(self._config.site.roster)
         check_roster(policy, roster)
         return policy, roster
 
@@ -117,22 +120,34 @@ class Consents:
         check_study(policy, study, plan)
         return Examined(policy, roster, study, plan)
 
-    @contextmanager
-    def open(self, study: Digest, *, now: int) -> Iterator[Consent]:
-        """Yield the consent to a study, its data open for measurement.
+    def approved(self, study: Digest, *, now: int) -> tuple[Examined, ApprovalTerms]:
+        """Return an approved study whose approval stands, if the records are as they were.
 
         Raises:
             PolicyError: the study is not approved, or its approval does not stand any more.
-            UsageError: as `examine`; or the data do not fit the study.
+            UsageError: as `examine`.
         """
         approval = self._approvals.approval(study)
         examined = self.examine(self._approvals.study(study), now=now)
         terms = read_approval(approval, examined.policy.approvers)
-        with self._open_source(examined.study) as source:
+        present = examined.present(self._config.mapping_digest, terms.snapshot)
+        check_approval(terms, present, now=now)
+        return examined, terms
+
+    @contextmanager
+    def open(self, study: Digest, open_source: OpenSource, *, now: int) -> Iterator[Consent]:
+        """Yield the consent to a study, its records open for measurement.
+
+        Raises:
+            PolicyError: as `approved`; or the records are not those that were approved.
+            UsageError: as `examine`; or the records do not fit the study.
+        """
+        examined, terms = self.approved(study, now=now)
+        caps = examined.policy.caps
+        allowed = Caps(caps.lifetime, min(caps.study, terms.rho_cap))
+        with open_source(examined.study) as source:
             present = examined.present(self._config.mapping_digest, source.snapshot())
             check_approval(terms, present, now=now)
-            caps = examined.policy.caps
-            allowed = Caps(caps.lifetime, min(caps.study, terms.rho_cap))
             yield Consent(examined.study, examined.plan, examined.roster, allowed, source)
 
 

@@ -151,8 +151,8 @@ class Gate:
 
     def _advertise(self, invitation: Invitation, now: int) -> tuple[SiteState, SiteMessage]:
         descriptor = invitation.signed.descriptor
-        opening = self._check_invitation(invitation.signed, now)
-        with self._consents.open(descriptor.study_hash, now=now) as consent:
+        opening, study = self._check_invitation(invitation.signed, now), descriptor.study_hash
+        with self._consents.open(study, self._means.open_source, now=now) as consent:
             check_descriptor(descriptor, consent.roster, consent.terms)
         state, (advert,) = advance(self._ready(consent), invitation)
         self._means.reached(Point.INVITATION_CHECKED)
@@ -210,9 +210,10 @@ class Gate:
         self, live: LiveRound, deliveries: Deliveries, now: int
     ) -> tuple[SiteState, SiteMessage]:
         descriptor, session = live.descriptor, deliveries.session
+        study = descriptor.study_hash
         waiting, _ = advance(live.state, deliveries)
         self._means.reached(Point.DELIVERIES_CHECKED)
-        with self._consents.open(descriptor.study_hash, now=now) as consent:
+        with self._consents.open(study, self._means.open_source, now=now) as consent:
             check_descriptor(descriptor, consent.roster, consent.terms)
             statistics = self._means.measure(consent.plan, consent.study, consent.source)
         self._means.reached(Point.MEASURED)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from client.gate.consent import OpenSource
 from client.source.count_source import CountSource
 from protocol.privacy.plan import StatisticsPlan
 from protocol.secagg.ring import Integers
@@ -38,12 +39,14 @@ class Means:
     """The gate's hands.
 
     Attributes:
+        open_source: the records as a study sees them, closed on leaving.
         measure: statistics of the site's records, shape (plan.length,), without noise.
         add_noise: the same with this site's share of fresh noise.
         entropy: that many fresh bytes of the operating system.
         reached: is told each `Point`; outside tests it does nothing.
     """
 
+    open_source: OpenSource
     measure: Callable[[StatisticsPlan, Study, CountSource], Integers]
     add_noise: Callable[[StatisticsPlan, Integers], Integers]
     entropy: Callable[[int], bytes] = field(repr=False)

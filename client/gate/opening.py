@@ -26,11 +26,10 @@ def open_gate(config: SiteConfig, *, now: int) -> Gate:
         UsageError: a key is missing.
     """
     member = Member(config.site.name, load_key(config.site.signing_key))
-    consents = Consents(config, open_source(config))
+    means = Means(open_source(config), measure, add_noise, os.urandom)
     memory = open_gate_memory(config.site.folder)
     try:
-        log = open_log(config.site.folder)
-        gate = Gate(member, consents, memory, log, Means(measure, add_noise, os.urandom))
+        gate = Gate(member, Consents(config), memory, open_log(config.site.folder), means)
         gate.forget_lost_rounds(now=now)
     except BaseException:
         memory.close()

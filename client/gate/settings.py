@@ -29,25 +29,35 @@ def read_settings(path: Path, model: type[Model], **context: Any) -> Model:  # n
         UsageError: the file is missing, is not TOML, or a field is wrong; all are listed.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except OSError as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             "settings-not-found",
-            f"Expected settings at {path}, found no file that can be read.",
+            f"Expected settings at {path}, found no text file that can be read.",
             "Give the path with --config, or run `concause site init` first.",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    return parse_settings(text, path, model, **context)
+
+
+def parse_settings(text: str, path: Path, model: type[Model], **context: Any) -> Model:  # noqa: ANN401
+    """Return the settings in TOML text that is, or will be, at `path`.
+
+    Raises:
+        UsageError: it is not TOML, or a field is wrong; all are listed.
+    """
+    try:
+        document = tomllib.loads(text, parse_float=Decimal)
+        return model.model_validate(document, context=context)
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(
             "settings-not-toml", f"Expected TOML in {path}, found: {error}.", "Mend that line."
         ) from error
-    try:
-        return model.model_validate(document, context=context)
     except ValidationError as error:
         problems = "; ".join(_problem(found) for found in error.errors(include_url=False))
         raise UsageError(
             "settings-not-valid",
             f"Expected valid settings in {path}, found: {problems}.",
-            "Mend these fields; `concause site init` in an empty folder writes a template.",
+            "Mend these fields; what `concause site init` writes explains each.",
         ) from error
 
 

@@ -87,7 +87,7 @@ def read_site_config(path: Path) -> SiteConfig:
     Raises:
         UsageError: the file is missing, not TOML, or a field is wrong.
     """
-    return read_settings(path, SiteConfig, folder=path.resolve().parent)
+    return read_settings(path, SiteConfig, folder=path.absolute().parent)
 
 
 def read_roster(path: Path) -> Roster:

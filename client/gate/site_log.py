@@ -17,6 +17,7 @@ class SiteLog:
     """Writes events; a field outside the allow-list is dropped, and said to be."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.touch(mode=0o600, exist_ok=True)
         self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
         self._logger = structlog.wrap_logger(

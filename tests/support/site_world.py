@@ -221,13 +221,14 @@ class World:
             yield records or PretendedRecords()
 
         given: dict[str, Any] = {
+            "open_source": open_source,
             "measure": lambda plan, _study, _source: statistics(plan, site),
             "add_noise": lambda _plan, values: values,
             "entropy": np.random.default_rng(site).bytes,
         }
         gate = Gate(
             Member(config.site.name, self.keys[site]),
-            Consents(config, open_source),
+            Consents(config),
             open_gate_memory(config.site.folder),
             open_log(config.site.folder),
             Means(**(given | means), reached=reached),

@@ -1,0 +1,71 @@
+"""How a site's command reads its files and shows its result, for people or as JSON."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from protocol.errors import UsageError
+from protocol.study.document import parse_study
+from protocol.study.study import Study
+
+CONFIG_VARIABLE = "CONCAUSE_SITE_CONFIG"
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", envvar=CONFIG_VARIABLE, help="The site's settings.")
+]
+StudyPath = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
+DEFAULT_CONFIG = Path("site.toml")
+console = Console(highlight=False)
+
+
+def show(document: Mapping[str, Any], *renderables: RenderableType, as_json: bool) -> None:
+    """Print `document` as JSON, or the renderables for people."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def facts(title: str, rows: Mapping[str, str]) -> Table:
+    """Return a table of names and values; values are never cut off."""
+    table = Table("", "", show_header=False, title=title, title_justify="left")
+    table.columns[1].overflow = "fold"
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    return table
+
+
+def read_study(path: Path) -> Study:
+    """Return the study in a TOML file.
+
+    Raises:
+        UsageError: it is missing, or not a valid study.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            "file-not-readable",
+            f"Expected a study (TOML) at {path}, found no text file that can be read.",
+            "Check the path; it is relative to the present folder.",
+        ) from error
+    return parse_study(text)
+
+
+def moment(seconds: int) -> str:
+    """Return a time in seconds since 1970 as people read it, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def cost(rho: Fraction) -> str:
+    """Return rho for display."""
+    return f"{float(rho):.6g}"

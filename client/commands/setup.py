@@ -1,0 +1,89 @@
+"""`concause site init`: a folder, keys and settings for a new site."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.commands.output import JsonFlag, facts, show
+from client.commands.templates import SiteChoices, policy_toml, site_toml
+from client.gate.keys import SECRET_BYTES, create_key, write_private
+from client.gate.memory import make_private
+from client.gate.settings import parse_settings
+from client.gate.site_config import SiteConfig
+from protocol.errors import UsageError
+from protocol.identifiers import PublicKey
+from protocol.signing import public_key
+
+KEYS = ("site.key", "steward.key", "bound.key", "executor.secret")
+SUPERLINK = "127.0.0.1:8000"
+RECORDS = "records.parquet"
+
+
+def init(  # noqa: PLR0913 - one option per setting
+    name: Annotated[str, typer.Argument(help="The site's name in the roster: a-z, 0-9, hyphens.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put everything; by default ./NAME.")
+    ] = None,
+    superlink: Annotated[str, typer.Option(help="HOST:PORT of the coordinator.")] = SUPERLINK,
+    runtime_port: Annotated[int, typer.Option(help="Where gate and SuperNode meet.")] = 9094,
+    data: Annotated[str, typer.Option(help="The records: a file or a pattern.")] = RECORDS,
+    unit_column: Annotated[
+        str | None, typer.Option(help="The column that names the person of a row.")
+    ] = None,
+    *,
+    one_row_per_unit: Annotated[
+        bool, typer.Option("--one-row-per-unit", help="Your word that no person has two rows.")
+    ] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="No TLS: on loopback only.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a new site: folder, keys, site.toml and policy.toml. Overwrites nothing.
+
+    Prints the public key that the consortium's roster needs. The new policy allows nothing.
+    """
+    choices = SiteChoices(
+        name, superlink, runtime_port, data, unit_column, one_row_per_unit, insecure
+    )
+    home = (folder or Path(name)).absolute()
+    settings = site_toml(choices)
+    parse_settings(settings, home / "site.toml", SiteConfig, folder=home)
+    _refuse_to_overwrite(home)
+    site, steward = (key.hex() for key in _make(home, settings))
+    document = {"name": name, "folder": str(home), "public_key": site, "approver_key": steward}
+    table = facts(
+        f"Site {name} is made",
+        {
+            "folder": str(home),
+            "for the roster": f"{name}={site}",
+            "data steward's key": steward,
+            "next": "Send the line for the roster to the coordinator.\n"
+            "Fill in policy.toml, which allows nothing yet, and [data] in site.toml.",
+        },
+    )
+    show(document, table, as_json=as_json)
+
+
+def _refuse_to_overwrite(home: Path) -> None:
+    files = [home / "site.toml", home / "policy.toml", *(home / "keys" / key for key in KEYS)]
+    if found := [file for file in files if file.exists()]:
+        raise UsageError(
+            "site-exists",
+            f"Expected no site in {home}, found {found[0].name}.",
+            "Choose another --folder, or go on with the site that is there.",
+        )
+
+
+def _make(home: Path, settings: str) -> tuple[PublicKey, PublicKey]:
+    """Write all files; return the public keys of site and data steward."""
+    keys = home / "keys"
+    for folder in (home, keys, home / "memory"):
+        make_private(folder)
+    home.chmod(0o700)  # it may have been there, open to others
+    site, steward = (public_key(create_key(keys / file)) for file in KEYS[:2])
+    for file in KEYS[2:]:
+        write_private(keys / file, os.urandom(SECRET_BYTES))
+    (home / "site.toml").write_text(settings, encoding="utf-8")
+    (home / "policy.toml").write_text(policy_toml(steward.hex()), encoding="utf-8")
+    return site, steward

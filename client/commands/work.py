@@ -1,0 +1,62 @@
+"""`concause site start`: the gate at work."""
+
+import signal
+import threading
+from time import time
+from typing import Annotated
+
+import typer
+
+from client.commands.output import DEFAULT_CONFIG, ConfigPath, console
+from client.gate.flower import supernode_argv, supernode_environment
+from client.gate.memory import open_log
+from client.gate.site_config import SiteConfig, read_site_config
+from client.gate.site_log import SiteLog
+from client.gate.supervisor import Supervisor
+
+
+def start(
+    config: ConfigPath = DEFAULT_CONFIG,
+    *,
+    with_supernode: Annotated[
+        bool, typer.Option("--with-supernode", help="Run and supervise the SuperNode too.")
+    ] = False,
+) -> None:
+    """Answer the coordinator's rounds until stopped (Ctrl-C or SIGTERM).
+
+    In production the SuperNode runs as another user, without access to records or keys;
+    --with-supernode is for one machine and one user.
+    """
+    from client.app import client_app  # noqa: PLC0415 - Flower is slow to load
+    from client.gate.agent import Agent  # noqa: PLC0415
+    from client.gate.opening import open_gate  # noqa: PLC0415
+
+    site = read_site_config(config)
+    log = open_log(site.site.folder)
+    gate = open_gate(site, now=int(time()))
+    stop = _stop_on_signals()
+    threads = [_supervise(site, log, stop)] if with_supernode else []
+    try:
+        console.print(f"The gate of {site.site.name} is at work; its log: {log.path}")
+        Agent(site, client_app(gate), log).run(stop)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        gate.close()
+        log.close()
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _supervise(site: SiteConfig, log: SiteLog, stop: threading.Event) -> threading.Thread:
+    output = log.path.with_name("supernode.log")
+    supervisor = Supervisor(supernode_argv(site), supernode_environment(site), output, log)
+    thread = threading.Thread(target=supervisor.run, args=[stop], name="supernode")
+    thread.start()
+    return thread
