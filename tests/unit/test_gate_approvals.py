@@ -1,0 +1,167 @@
+"""Approvals: signed, bound to all that was looked at, void as soon as anything differs."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from client.gate.approvals import (
+    ApprovalFolder,
+    Present,
+    check_approval,
+    read_approval,
+    sign_approval,
+)
+from client.gate.gate import Gate
+from protocol import canonical
+from protocol.errors import BudgetError, PolicyError, StorageError
+from protocol.identifiers import Digest
+from protocol.secagg.messages import Invitation, encode_message
+from protocol.signing import public_key
+from protocol.study.document import parse_study
+from tests.support.site_world import NEXT_WEEK, NOW, STUDY, World, key
+
+OTHER = Digest(b"o" * 32)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with closing(World(tmp_path)) as world:
+        yield world
+
+
+def asked(world: World, gate: Gate | None = None) -> str:
+    """Return the code under which site 0 refuses an invitation, "" if it takes part."""
+    gate = gate or world.open(0)
+    try:
+        gate.answer(encode_message(Invitation(world.issue())), now=NOW)
+    except PolicyError as refused:
+        return refused.code
+    return ""
+
+
+def test_approval_reads_back_as_it_was_signed(world: World) -> None:
+    approver = public_key(world.steward).hex()
+    assert read_approval(sign_approval(world.terms(), world.steward), (approver,)) == world.terms()
+
+
+def test_standing_approval_lets_the_site_take_part(world: World) -> None:
+    assert asked(world) == ""
+
+
+@pytest.mark.parametrize("name", ["study", "plan", "roster", "mapping", "snapshot"])
+def test_each_thing_that_was_approved_voids_the_approval_when_it_differs(
+    world: World, name: str
+) -> None:
+    terms = world.terms()
+    present = Present(terms.study, terms.plan, terms.roster, terms.mapping, terms.snapshot)
+    check_approval(terms, present, now=NOW)
+    with pytest.raises(PolicyError) as refused:
+        check_approval(terms, replace(present, **{name: OTHER}), now=NOW)
+    assert refused.value.code == f"approval-other-{name}"
+
+
+@pytest.mark.parametrize("name", ["plan", "roster", "mapping", "snapshot"])
+def test_gate_holds_an_approval_against_what_is_true_now(world: World, name: str) -> None:
+    world.approve(0, world.study, **{name: OTHER})
+    assert asked(world) == f"approval-other-{name}"
+
+
+def test_mapping_changed_after_the_approval_voids_it(world: World) -> None:
+    settings = world.home(0) / "site.toml"
+    settings.write_text(settings.read_text() + '\n[mapping.a]\ncolumn = "other"\n')
+    assert asked(world) == "approval-other-mapping"
+
+
+def test_approval_ends_with_its_last_second(world: World) -> None:
+    present = Present(*(getattr(world.terms(), n) for n in Present.__dataclass_fields__))
+    check_approval(world.terms(), present, now=NEXT_WEEK)
+    with pytest.raises(PolicyError) as refused:
+        check_approval(world.terms(), present, now=NEXT_WEEK + 1)
+    assert refused.value.code == "approval-expired"
+
+
+def test_study_without_an_approval_is_refused(world: World) -> None:
+    world.approve(0).unlink()
+    assert asked(world) == "study-not-approved"
+
+
+@pytest.mark.parametrize(
+    ("field", "edited"),
+    [
+        ("rho_cap", "2/1"),
+        ("expires", NEXT_WEEK + 1),
+        ("snapshot", "00" * 32),
+        ("approver", "00" * 32),
+        ("signature", "00" * 64),
+    ],
+)
+def test_approval_edited_in_any_field_is_refused(
+    world: World, field: str, edited: str | int
+) -> None:
+    path = world.approve(0)
+    document = json.loads(path.read_bytes())
+    assert document[field] != edited
+    document[field] = edited
+    path.write_bytes(canonical.encode(document))
+    assert asked(world) == "approval-tampered"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b'{"format": 1}', b"\xff", b'{"signature":1}']
+)
+def test_file_that_is_no_approval_is_refused(world: World, content: bytes) -> None:
+    world.approve(0).write_bytes(content)
+    assert asked(world) == "approval-tampered"
+
+
+def test_approval_by_a_key_that_the_policy_does_not_name_is_refused(world: World) -> None:
+    world.steward = key("a stranger")
+    world.approve(0)
+    assert asked(world) == "approver-unknown"
+
+
+def test_approval_by_the_coordinator_is_refused(world: World) -> None:
+    world.steward = world.coordinator_key
+    world.approve(0)
+    assert asked(world) == "approver-unknown"
+
+
+def test_study_text_swapped_under_its_approval_is_refused(world: World) -> None:
+    other = parse_study(STUDY.replace("rho = 0.05", "rho = 0.06"))
+    path = world.config(0).site.folder / "studies" / f"{world.study.hash.hex()}.json"
+    path.write_bytes(other.canonical)
+    assert asked(world) == "approval-tampered"
+
+
+def test_study_text_that_is_damaged_is_refused(world: World) -> None:
+    path = world.config(0).site.folder / "studies" / f"{world.study.hash.hex()}.json"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert asked(world) == "approval-tampered"
+
+
+def test_cap_of_the_approval_binds_below_the_policy(world: World) -> None:
+    cap = world.plan.rho - Fraction(1, 10**30)
+    world.approve(0, rho_cap=cap)
+    with pytest.raises(BudgetError) as refused:
+        world.open(0).answer(encode_message(Invitation(world.issue())), now=NOW)
+    assert refused.value.code == "study-budget-exceeded"
+    assert refused.value.remaining == cap
+
+
+def test_folder_lists_the_studies_with_an_approval(world: World) -> None:
+    store = ApprovalFolder(world.config(0).site.folder)
+    assert store.approved() == (world.study.hash,)
+    assert ApprovalFolder(world.folder / "nowhere").approved() == ()
+
+
+def test_approval_that_cannot_be_written_says_so(world: World) -> None:
+    (world.folder / "file").write_text("in the way")
+    store = ApprovalFolder(world.folder / "file")
+    with pytest.raises(StorageError) as refused:
+        store.write(world.study, b"")
+    assert refused.value.code == "approval-not-written"
