@@ -170,7 +170,8 @@ def coordinator_children(config: CoordinatorConfig) -> list[Child]:
 
 def site_child(site: SiteChild) -> Child:
     """Return a site's one process, which is what an administrator there would start."""
-    argv = [sys.executable, "-m", "concause", "site", "start", "--config", str(site.config)]
+    argv = [sys.executable, "-m", "concause", "site", "start", "--with-supernode"]
+    argv += ["--config", str(site.config)]
     return Child(site.name, argv, os.environ, site.port)
 
 

@@ -11,14 +11,19 @@ from fractions import Fraction
 from functools import lru_cache
 from math import inf, nextafter
 
-import opendp.prelude as dp
+# By its parts: opendp.prelude would load scikit-learn, if it is installed, for seconds.
+from opendp.combinators import make_zCDP_to_approxDP
+from opendp.domains import atom_domain
+from opendp.measurements import make_gaussian
+from opendp.metrics import absolute_distance
+from opendp.mod import enable_features
 
 from protocol.errors import UsageError
 from protocol.privacy.roots import root_below
 
 RHO_GRID = Fraction(1, 2**24)
 
-dp.enable_features("contrib")
+enable_features("contrib")
 
 
 def epsilon_of(rho: Fraction, delta: Fraction) -> float:
@@ -51,10 +56,8 @@ def rho_of(epsilon: Fraction, delta: Fraction) -> Fraction:
 @lru_cache(maxsize=4096)
 def _epsilon(rho: Fraction, delta: Fraction) -> float:
     scale = _float_below(root_below(1 / (2 * rho)))
-    measurement = dp.m.make_gaussian(
-        dp.atom_domain(T="i64"), dp.absolute_distance(T="f64"), scale=scale
-    )
-    curve = dp.c.make_zCDP_to_approxDP(measurement).map(1.0)  # type: ignore[no-untyped-call]
+    measurement = make_gaussian(atom_domain(T="i64"), absolute_distance(T="f64"), scale=scale)
+    curve = make_zCDP_to_approxDP(measurement).map(1.0)  # type: ignore[no-untyped-call]
     return nextafter(float(curve.epsilon(_float_below(delta))), inf)
 
 
