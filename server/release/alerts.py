@@ -7,7 +7,9 @@ from enum import Enum
 from server.release.answers import Agreement, Answer, number
 from server.release.basis import Basis
 from server.release.marginals import Marginal, noisy_rows
+from server.release.support import Support
 
+_HEAVY_PRIOR = 0.1  # share of the persons whose mechanism is decided by the prior
 _BLURRED = 0.05  # a share with noise of this standard deviation says little
 
 
@@ -28,13 +30,17 @@ class Alert:
 
 
 def find_alerts(
-    basis: Basis, answers: Sequence[Answer], marginals: Sequence[Marginal]
+    basis: Basis,
+    answers: Sequence[Answer],
+    marginals: Sequence[Marginal],
+    supports: Sequence[Support],
 ) -> tuple[Alert, ...]:
     """Return the alerts that these results call for, cautions first."""
     found = (
         *_about_rows(basis),
         *(alert for answer in answers for alert in _about_answer(answer)),
         *_about_noise(marginals),
+        *_about_supports(supports),
         *_about_sites(basis),
     )
     return tuple(sorted(found, key=lambda alert: alert.weight is not Weight.CAUTION))
@@ -77,6 +83,22 @@ def _about_noise(marginals: Sequence[Marginal]) -> Iterable[Alert]:
             "Some marginals are blurred by noise",
             f"The noise has a standard deviation above {_BLURRED:.0%} of the rows in at least "
             f"one level of: {', '.join(blurred)}.",
+        )
+
+
+def _about_supports(supports: Sequence[Support]) -> Iterable[Alert]:
+    weak = [it for it in supports if it.weak_rows]
+    if weak:
+        heavy = any(it.weak_share > _HEAVY_PRIOR for it in weak)
+        listed = "; ".join(
+            f"{it.node}: {it.weak_rows} of {it.rows} rows, {it.weak_share:.0%} of the persons"
+            for it in weak
+        )
+        yield Alert(
+            Weight.CAUTION if heavy else Weight.NOTE,
+            "Some combinations of causes are too rare for this budget",
+            f"Where fewer persons share a combination than noise could feign, the prior decides "
+            f"the mechanism. {listed}.",
         )
 
 

@@ -3,11 +3,8 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from protocol.errors import ConcauseError
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +40,12 @@ class Verification:
         return {"folder": str(self.folder), "ok": self.ok, "checks": checks}
 
 
-def attempt(
-    name: str, file: str, action: Callable[[], tuple[str, Found]]
-) -> tuple[Check, Found | None]:
-    """Return the check that `action` is, and what it found; None where it refused.
+def checked(name: str, file: str, action: Callable[[], str]) -> Check:
+    """Return the check that `action` is: passed with the detail that it returns, or refused.
 
-    `action` returns a detail for the reader and a value for later checks, or raises a
-    ConcauseError that says why not.
+    `action` raises a ConcauseError that says what does not hold.
     """
     try:
-        detail, found = action()
+        return Check(name, str(file), True, action())
     except ConcauseError as error:
-        return Check(name, file, False, str(error)), None
-    return Check(name, file, True, detail), found
+        return Check(name, str(file), False, str(error))

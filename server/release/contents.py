@@ -1,20 +1,24 @@
 """What a release says, made from its basis and model: shared by writing and verifying.
 
-Every function here is pure, so that a verifier makes the same bytes again.
+What is made here depends on its arguments alone, so that a verifier makes the same bytes again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from server.causal.model import Model
 from server.release.alerts import find_alerts
 from server.release.answers import Answer, answer_questions
 from server.release.basis import Basis
+from server.release.folder import CONTENT, ReleaseFile
+from server.release.manifest import FileRecord
 from server.release.marginals import Tallies, compare_marginals
 from server.release.report import Findings, render_report
 from server.release.statement import encode_statement, privacy_statement
+from server.release.support import find_support
 
-SOFTWARE = ("concause", "numpy", "opendp", "pandas", "pyarrow")  # versions are recorded
+_SOFTWARE = ("concause", "numpy", "opendp", "pandas", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,16 @@ class Imprint:
     software: Mapping[str, str]  # distribution: version
 
 
+def installed_software() -> Mapping[str, str]:
+    """Return the versions of what takes part in making a release."""
+    return {name: version(name) for name in _SOFTWARE}
+
+
 def make_privacy(basis: Basis, imprint: Imprint) -> bytes:
     """Return the bytes of privacy.json."""
-    return encode_statement(privacy_statement(basis, imprint.software["opendp"]))
+    return encode_statement(
+        privacy_statement(basis, imprint.software.get("opendp", "of unknown version"))
+    )
 
 
 def make_report(
@@ -36,29 +47,31 @@ def make_report(
     imprint: Imprint,
     model: Model,
     tallies: Mapping[str, Tallies],
-    digests: Mapping[str, str],
+    files: Mapping[str, FileRecord],
 ) -> tuple[bytes, tuple[Answer, ...]]:
     """Return the bytes of report.html and the answers in it.
 
-    `tallies[node]` counts the synthetic rows per level; `digests` are the SHA-256 of the other
-    files, in hexadecimal.
+    `tallies[node]` counts the synthetic rows per level; `files` are the other files.
     """
     answers = answer_questions(basis.study, model)
     marginals = compare_marginals(basis.study, basis.noisy, tallies)
     findings = Findings(
         basis=basis,
-        statement=privacy_statement(basis, imprint.software["opendp"]),
+        statement=privacy_statement(basis, imprint.software.get("opendp", "of unknown version")),
         answers=answers,
-        alerts=find_alerts(basis, answers, marginals),
+        alerts=find_alerts(basis, answers, marginals, find_support(model, basis.noisy)),
         marginals=marginals,
         release=imprint.release,
         created=imprint.created,
-        provenance=_provenance(basis, imprint, digests),
+        provenance=_provenance(basis, imprint, files),
     )
     return render_report(findings).encode(), answers
 
 
-def _provenance(basis: Basis, imprint: Imprint, digests: Mapping[str, str]) -> Mapping[str, str]:
+def _provenance(
+    basis: Basis, imprint: Imprint, files: Mapping[str, FileRecord]
+) -> Mapping[str, str]:
+    others = (name for name in CONTENT if name is not ReleaseFile.REPORT)
     versions = ", ".join(f"{name} {version}" for name, version in imprint.software.items())
     return {
         "Release": imprint.release,
@@ -67,6 +80,6 @@ def _provenance(basis: Basis, imprint: Imprint, digests: Mapping[str, str]) -> M
         "Study": basis.study.hash.hex(),
         "Plan": basis.plan.hash.hex(),
         "Roster": basis.roster.hash.hex(),
-        **digests,
+        **{str(name): f"SHA-256 {files[name].sha256}" for name in others},
         "Software": versions,
     }

@@ -1,30 +1,36 @@
 """The synthetic rows of a release: drawn from the model in batches, kept as Parquet.
 
-The sampler's output does not depend on how rows are cut into batches, so any batch can be
-drawn again alone and compared. The file says where it comes from in its metadata.
+The sampler's output does not depend on how rows are cut into batches, so that any batch can be
+drawn again alone and compared. The file says in its metadata where it comes from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from protocol.errors import PeerError
+from protocol.errors import PeerError, UsageError
 from protocol.identifiers import Digest
 from protocol.study.study import Study
+from protocol.study.variables import Numeric, Variable
 from server.causal.model import Model
 from server.release.marginals import Tallies
 
+Codes = NDArray[np.intp]  # shape (rows,)
+
 BATCH_ROWS = 1 << 17
-RUNG = "observational"  # rung 1 of Pearl's ladder: no intervention, no counterfactual
+RUNG = "observational"  # the first rung of the causal ladder: nothing is set, nothing imagined
+_DRAWN_AGAIN = 4_000_000  # rows; of a longer file only the first and the last batch
 _PREFIX = "concause."
 
 
-def file_metadata(study: Study, model_digest: Digest) -> dict[str, str]:
+def synthetic_metadata(study: Study, model_digest: Digest) -> dict[bytes, bytes]:
     """Return what the file says about itself."""
-    return {
+    facts = {
         "format": "concause-synthetic/1",
         "rung": RUNG,
         "study_hash": study.hash.hex(),
@@ -32,33 +38,123 @@ def file_metadata(study: Study, model_digest: Digest) -> dict[str, str]:
         "seed": str(study.synthetic.seed),
         "rows": str(study.synthetic.rows),
     }
+    return {f"{_PREFIX}{key}".encode(): fact.encode() for key, fact in facts.items()}
 
 
 def write_synthetic(path: Path, study: Study, model: Model, model_digest: Digest) -> None:
     """Draw the rows that the study asks for and write them, one row group per batch."""
-    metadata = file_metadata(study, model_digest)
-    batches = _batches(study, model)
-    first = next(batches)
-    schema = first.schema.with_metadata(
-        {**(first.schema.metadata or {}), **{_PREFIX + key: it for key, it in metadata.items()}}
-    )
+    spans = _spans(study.synthetic.rows)
+    first = _draw(study, model, spans[0])
+    stated = {**(first.schema.metadata or {}), **synthetic_metadata(study, model_digest)}
+    schema = first.schema.with_metadata(stated)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        writer.write_table(first.replace_schema_metadata(schema.metadata))
-        for batch in batches:
-            writer.write_table(batch.cast(schema))
+        writer.write_table(first.cast(schema))
+        for span in spans[1:]:
+            writer.write_table(_draw(study, model, span).cast(schema))
 
 
 def check_synthetic(path: Path, study: Study, model: Model, model_digest: Digest) -> str:
-    """Check metadata, row count and rows against the model; return what was compared.
-
-    Every batch is drawn again up to `_ALL_ROWS` rows, the first and the last beyond that.
+    """Check metadata, number and content of the rows against the model; say what was compared.
 
     Raises:
         PeerError: something differs, or the file is not Parquet.
     """
-    ...
+    with _open(path) as file:
+        _check_outline(file, study, model_digest)
+        spans = _spans(study.synthetic.rows)
+        whole = study.synthetic.rows <= _DRAWN_AGAIN
+        groups = range(len(spans)) if whole else (0, len(spans) - 1)
+        for group in groups:
+            drawn = _draw(study, model, spans[group])
+            if not _plain(file.read_row_group(group)).equals(_plain(drawn)):
+                raise PeerError("other-rows", "The model with the seed draws other rows.")
+    return "all rows drawn again" if whole else "first and last batch drawn again"
 
 
 def tally(path: Path, study: Study) -> Mapping[str, Tallies]:
-    """Return how many synthetic rows have each level, per variable."""
-    ...
+    """Return how many synthetic rows have each level, per variable.
+
+    Raises:
+        PeerError: the file is not Parquet, or has a value outside the study's domain.
+    """
+    counts = {node: np.zeros(study.variables[node].size, np.int64) for node in study.variables}
+    with _open(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            for node, variable in study.variables.items():
+                counts[node] += _tally_column(batch.column(node), variable)
+    return counts
+
+
+def _spans(rows: int) -> list[tuple[int, int]]:
+    """Return (first row, rows) of each batch."""
+    starts = [*range(0, rows, BATCH_ROWS), rows]
+    return [(start, stop - start) for start, stop in pairwise(starts)]
+
+
+def _draw(study: Study, model: Model, span: tuple[int, int]) -> pa.Table:
+    start, rows = span
+    frame = model.sample(rows, seed=study.synthetic.seed, start=start)
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise PeerError("not-parquet", "Expected a Parquet file, found something else.") from error
+
+
+def _check_outline(file: pq.ParquetFile, study: Study, model_digest: Digest) -> None:
+    stated = file.schema_arrow.metadata or {}
+    for key, fact in synthetic_metadata(study, model_digest).items():
+        if stated.get(key) != fact:
+            raise PeerError("other-metadata", f"Expected {key.decode()} = {fact.decode()}.")
+    rows, groups = file.metadata.num_rows, file.num_row_groups
+    if rows != study.synthetic.rows or groups != len(_spans(study.synthetic.rows)):
+        raise PeerError("other-rows", f"Expected {study.synthetic.rows:,} rows, found {rows:,}.")
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return the table without metadata, and with words in place of dictionary codes."""
+    columns = {
+        name: column.cast(pa.string()) if _is_dictionary(column.type) else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    return pa.table(columns)
+
+
+def _is_dictionary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(kind))
+
+
+def _tally_column(column: pa.Array, variable: Variable) -> Tallies:
+    missing = variable.missing_code
+    if column.null_count and missing is None:
+        raise PeerError("value-outside-domain", "A value is missing that may not be.")
+    codes = _codes(column.drop_null(), variable)
+    tally = np.bincount(codes, minlength=variable.size).astype(np.int64)
+    if missing is not None:
+        tally[missing] += column.null_count
+    return tally
+
+
+def _codes(present: pa.Array, variable: Variable) -> Codes:
+    """Return the codes of values, none of them missing."""
+    if isinstance(variable, Numeric):
+        edges = np.array([float(edge) for edge in variable.edges])
+        found = np.searchsorted(edges, present.to_numpy(zero_copy_only=False), side="right") - 1
+        bins: Codes = np.clip(found, 0, len(edges) - 2)
+        return bins
+    if _is_dictionary(present.type):
+        present = present.cast(present.type.value_type)
+    words = present.dictionary_encode()
+    code_of = np.array([_code_of(it, variable) for it in words.dictionary.to_pylist()], np.intp)
+    codes: Codes = code_of[words.indices.to_numpy(zero_copy_only=False)]
+    return codes
+
+
+def _code_of(word: str | int, variable: Variable) -> int:
+    try:
+        return variable.code_of(word)
+    except UsageError as error:
+        raise PeerError("value-outside-domain", error.cause) from error

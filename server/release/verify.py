@@ -9,7 +9,7 @@ from pathlib import Path
 
 from protocol.errors import ConcauseError, PeerError, UsageError
 from protocol.secagg.roster import Roster, parse_roster
-from server.release.checks import Check, Verification, attempt
+from server.release.checks import Check, Verification
 from server.release.folder import CONTENT, ReleaseFile, file_digest
 from server.release.manifest import FileRecord, Manifest, decode_manifest
 from server.release.remake import remake
@@ -41,9 +41,7 @@ def _checks(folder: Path, pinned: Roster | None) -> Iterator[Check]:
     yield from listing
     if listing:
         return
-    signed, manifest = attempt(
-        "manifest is signed", ReleaseFile.MANIFEST, lambda: _read_manifest(folder)
-    )
+    signed, manifest = _check_manifest(folder / ReleaseFile.MANIFEST)
     yield signed
     if manifest is None:
         return
@@ -59,18 +57,23 @@ def _check_listing(folder: Path) -> Iterator[Check]:
     for name in ReleaseFile:
         path = folder / name
         if path.is_symlink() or not path.is_file():
-            yield Check("file is there", name, False, "Expected a file, found none.")
+            yield Check("file is there", path.name, False, "Expected a file, found none.")
     for path in sorted(folder.iterdir()):
         if path.name not in set(ReleaseFile):
             yield Check("nothing else is there", path.name, False, "Not a file of a release.")
 
 
-def _read_manifest(folder: Path) -> tuple[str, Manifest]:
-    signed = decode_manifest((folder / ReleaseFile.MANIFEST).read_bytes())
-    signed.verify()
-    if set(signed.manifest.files) != set(CONTENT):
-        raise PeerError("other-files", "Expected every file of a release listed, and no other.")
-    return f"by the key {signed.manifest.coordinator[:16]}…", signed.manifest
+def _check_manifest(path: Path) -> tuple[Check, Manifest | None]:
+    name = "manifest is signed"
+    try:
+        signed = decode_manifest(path.read_bytes())
+        signed.verify()
+        if set(signed.manifest.files) != set(CONTENT):
+            raise PeerError("other-files", "Expected every file of a release listed, no other.")
+    except ConcauseError as error:
+        return Check(name, path.name, False, str(error)), None
+    detail = f"by the key {signed.manifest.coordinator[:16]}…"
+    return Check(name, path.name, True, detail), signed.manifest
 
 
 def _check_bytes(path: Path, record: FileRecord) -> Check:
@@ -89,13 +92,13 @@ def _check_signer(path: Path, manifest: Manifest, pinned: Roster | None) -> Iter
     try:
         published = parse_roster(path.read_bytes())
     except ConcauseError as error:
-        yield Check("roster is trusted", ReleaseFile.ROSTER, False, str(error))
+        yield Check("roster is trusted", path.name, False, str(error))
         return
     if pinned is not None and published != pinned:
         detail = "It is another roster than the pinned one, which must be the one of the round."
-        yield Check("roster is trusted", ReleaseFile.ROSTER, False, detail)
+        yield Check("roster is trusted", path.name, False, detail)
         return
-    yield Check("roster is trusted", ReleaseFile.ROSTER, True, own if pinned is None else "pinned")
+    yield Check("roster is trusted", path.name, True, own if pinned is None else "pinned")
     passed = manifest.coordinator == published.coordinator.hex()
     detail = "" if passed else "Expected the coordinator's key, found that another key signed."
-    yield Check("coordinator signed", ReleaseFile.MANIFEST, passed, detail)
+    yield Check("coordinator signed", str(ReleaseFile.MANIFEST), passed, detail)

@@ -28,33 +28,33 @@ def titles(alerts: tuple[Alert, ...]) -> str:
 
 
 def test_a_clear_agreeing_effect_calls_for_no_caution(basis: Basis) -> None:
-    alerts = find_alerts(basis, [answer(basis, -1.0, -0.4)], [CALM])
+    alerts = find_alerts(basis, [answer(basis, -1.0, -0.4)], [CALM], [])
     assert [alert.weight for alert in alerts] == [Weight.NOTE]
     assert "more noise than the budget asked for" in titles(alerts)
 
 
 def test_an_interval_with_zero_inside_is_a_caution(basis: Basis) -> None:
-    alerts = find_alerts(basis, [answer(basis, -1.0, 0.2)], [CALM])
+    alerts = find_alerts(basis, [answer(basis, -1.0, 0.2)], [CALM], [])
     assert alerts[0].weight is Weight.CAUTION
     assert "No effect cannot be excluded" in alerts[0].title
 
 
 def test_disagreement_with_what_was_published_is_a_caution(basis: Basis) -> None:
-    alerts = find_alerts(basis, [answer(basis, 0.5, 1.0)], [CALM])
+    alerts = find_alerts(basis, [answer(basis, 0.5, 1.0)], [CALM], [])
     assert "Not what was published" in alerts[0].title
     assert "above the published range of -0.9 to -0.5 (Invented et al. 2020)" in alerts[0].text
 
 
 def test_blurred_marginals_are_named(basis: Basis) -> None:
     blurred = replace(CALM, deviation=(0.2, 0.01))
-    alerts = find_alerts(basis, [answer(basis, -1.0, -0.4)], [blurred])
+    alerts = find_alerts(basis, [answer(basis, -1.0, -0.4)], [blurred], [])
     assert "blurred" in alerts[0].title
     assert alerts[0].text.endswith("of: sleep.")
 
 
 def test_dropped_sites_are_named() -> None:
     basis = basis_of(play_round(silent=("south",)))
-    alerts = find_alerts(basis, [answer(basis, -1.0, -0.4)], [CALM])
+    alerts = find_alerts(basis, [answer(basis, -1.0, -0.4)], [CALM], [])
     assert "2 of 3 sites are in this release" in titles(alerts)
     assert any("south" in alert.text for alert in alerts)
 
@@ -62,10 +62,10 @@ def test_dropped_sites_are_named() -> None:
 def test_a_row_count_within_its_noise_is_a_caution(basis: Basis) -> None:
     values = np.zeros_like(basis.noisy.values)
     empty = replace(basis, noisy=replace(basis.noisy, values=values))
-    assert "drowns in the noise" in find_alerts(empty, [], [])[0].title
+    assert "drowns in the noise" in find_alerts(empty, [], [], [])[0].title
 
 
 def test_cautions_come_before_notes(basis: Basis) -> None:
-    alerts = find_alerts(basis, [answer(basis, -1.0, 0.2), answer(basis, 0.5, 1.0)], [CALM])
+    alerts = find_alerts(basis, [answer(basis, -1.0, 0.2), answer(basis, 0.5, 1.0)], [CALM], [])
     weights = [alert.weight for alert in alerts]
     assert weights == sorted(weights, key=lambda weight: weight is Weight.NOTE)

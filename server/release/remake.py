@@ -1,0 +1,157 @@
+"""The second half of a verification: everything in a release is made again, and compared.
+
+From the transcript to the sum, the plan, the privacy statement, the model, the rows and the
+report. Runs after every byte was found to be what the coordinator signed: what fails here was
+wrong already when it was published.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+
+from protocol.errors import PeerError
+from protocol.identifiers import Digest
+from protocol.secagg.roster import parse_roster
+from protocol.study.document import parse_study
+from server.causal.mechanism import TableMechanism
+from server.causal.model import Model
+from server.estimation.fit import fit
+from server.release.basis import Basis, establish
+from server.release.checks import Check, checked
+from server.release.contents import Imprint, installed_software, make_privacy, make_report
+from server.release.folder import ReleaseFile
+from server.release.manifest import Manifest, release_id
+from server.release.self_contained import breaches
+from server.release.synthetic import check_synthetic, tally
+
+_TABLE_TOLERANCE = 1e-9  # of a probability
+_SUPPORT_TOLERANCE = 1e-6  # of a number of persons, relative
+_PART_TOLERANCE = 2  # parts per million, where the rounding of a draw fell the other way
+
+
+def remake(folder: Path, manifest: Manifest) -> Iterator[Check]:
+    """Yield one check per step from the study to the report; the first that fails is the last."""
+    release = _Release(folder, manifest)
+    for name, file, step in _STEPS:
+        check = checked(name, file, partial(step, release))
+        yield check
+        if not check.passed:
+            return
+
+
+class _Release:
+    """A release whose bytes are in order, read and made again as its checks ask for it."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.imprint = Imprint(manifest.release, manifest.created, manifest.software)
+
+    @cached_property
+    def study_text(self) -> str:
+        try:
+            return self.read(ReleaseFile.STUDY).decode()
+        except UnicodeDecodeError as error:
+            raise PeerError("not-text", "Expected UTF-8 text, found something else.") from error
+
+    @cached_property
+    def basis(self) -> Basis:
+        roster = parse_roster(self.read(ReleaseFile.ROSTER))
+        return establish(self.study_text, self.read(ReleaseFile.TRANSCRIPT), roster)
+
+    @cached_property
+    def model(self) -> Model:
+        return Model.from_json(self.read(ReleaseFile.MODEL).decode(errors="replace"))
+
+    @property
+    def model_digest(self) -> Digest:
+        return Digest(bytes.fromhex(self.manifest.files[ReleaseFile.MODEL].sha256))
+
+    def read(self, name: ReleaseFile) -> bytes:
+        return (self.folder / name).read_bytes()
+
+
+def _check_study(release: _Release) -> str:
+    study = parse_study(release.study_text)
+    _same("hash of the study", study.hash.hex(), release.manifest.study_hash)
+    return f"hash {study.hash.hex()[:16]}…"
+
+
+def _check_round(release: _Release) -> str:
+    basis, manifest = release.basis, release.manifest
+    _same("session of the round", basis.session.hex(), manifest.session)
+    _same("hash of the roster", basis.roster.hash.hex(), manifest.roster_hash)
+    name = release_id(basis.study.name, basis.session, manifest.estimation)
+    _same("id of the release", name, manifest.release)
+    return f"{basis.noisy.contributors} of {len(basis.roster.sites)} sites in the sum"
+
+
+def _check_plan(release: _Release) -> str:
+    plan = release.basis.plan
+    _same("hash of the plan", plan.hash.hex(), release.manifest.plan_hash)
+    return f"{len(plan.blocks)} blocks, {plan.length:,} cells"
+
+
+def _check_privacy(release: _Release) -> str:
+    made = make_privacy(release.basis, release.imprint)
+    _same("privacy statement", made, release.read(ReleaseFile.PRIVACY))
+    return f"epsilon {release.basis.plan.epsilon:.4g}"
+
+
+def _check_model(release: _Release) -> str:
+    basis, settings = release.basis, release.manifest.estimation
+    made = fit(basis.study, basis.plan, basis.noisy, draws=settings.draws, seed=settings.seed)
+    published = release.model
+    _same("study of the model", published.study.hash, basis.study.hash)
+    _same("provenance of the model", published.provenance, made.provenance)
+    for node in basis.study.causal_graph.nodes:
+        if not _close(published.mechanisms[node], made.mechanisms[node]):
+            raise PeerError("other-model", f"The sum gives another mechanism for {node!r}.")
+    return "fitted again from the sum"
+
+
+def _check_rows(release: _Release) -> str:
+    path = release.folder / ReleaseFile.SYNTHETIC
+    return check_synthetic(path, release.basis.study, release.model, release.model_digest)
+
+
+def _check_report(release: _Release) -> str:
+    published = release.read(ReleaseFile.REPORT)
+    found = breaches(published.decode(errors="replace"))
+    if found:
+        raise PeerError("not-self-contained", f"The page reaches beyond itself, line {found[0]}.")
+    if release.imprint.software != installed_software():
+        return "loads nothing; not drawn again, since other versions made it"
+    tallies = tally(release.folder / ReleaseFile.SYNTHETIC, release.basis.study)
+    files = release.manifest.files
+    made, _ = make_report(release.basis, release.imprint, release.model, tallies, files)
+    _same("report", made, published)
+    return "loads nothing; drawn again"
+
+
+_STEPS: tuple[tuple[str, ReleaseFile, Callable[[_Release], str]], ...] = (
+    ("study is the one named", ReleaseFile.STUDY, _check_study),
+    ("round replays to the sum", ReleaseFile.TRANSCRIPT, _check_round),
+    ("plan compiles again", ReleaseFile.STUDY, _check_plan),
+    ("privacy follows from the plan", ReleaseFile.PRIVACY, _check_privacy),
+    ("model follows from the sum", ReleaseFile.MODEL, _check_model),
+    ("rows follow from the model", ReleaseFile.SYNTHETIC, _check_rows),
+    ("report follows from all", ReleaseFile.REPORT, _check_report),
+)
+
+
+def _same(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise PeerError("does-not-follow", f"The {what} is not the one that follows.")
+
+
+def _close(published: TableMechanism, made: TableMechanism) -> bool:
+    parts = published.parts.astype(np.int64), made.parts.astype(np.int64)
+    return (
+        parts[0].shape == parts[1].shape
+        and np.allclose(published.table, made.table, rtol=0, atol=_TABLE_TOLERANCE)
+        and np.allclose(published.support, made.support, rtol=_SUPPORT_TOLERANCE, atol=1e-6)
+        and bool((np.abs(parts[0] - parts[1]) <= _PART_TOLERANCE).all())
+    )

@@ -1,0 +1,183 @@
+"""A coordinator that signs what does not follow from the round is found out, step by step."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from server.causal.model import load
+from server.release.folder import ReleaseFile
+from server.release.manifest import Estimation
+from server.release.verify import verify_release
+from tests.support.release_folders import sign_again, write
+from tests.support.release_rounds import STUDY, PlayedRound, play_round
+
+
+@pytest.fixture(scope="module")
+def played() -> PlayedRound:
+    return play_round()
+
+
+@pytest.fixture(scope="module")
+def original(played: PlayedRound, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("releases") / "original"
+    write(folder, played)
+    return folder
+
+
+@pytest.fixture
+def release(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "release"))
+
+
+def only_failure(release: Path, played: PlayedRound, **changes: object) -> tuple[str, str]:
+    sign_again(release, played.coordinator_key, **changes)
+    (failure,) = verify_release(release, roster=played.roster).failures
+    return failure.file, failure.detail
+
+
+def test_a_comment_in_the_study_changes_nothing_that_was_agreed(
+    release: Path, played: PlayedRound
+) -> None:
+    path = release / ReleaseFile.STUDY
+    path.write_text("# a comment\n" + path.read_text())
+    file, _ = only_failure(release, played)
+    assert file == ReleaseFile.REPORT  # which prints the SHA-256 of the study's file
+
+
+def test_another_study_is_named(release: Path, played: PlayedRound) -> None:
+    (release / ReleaseFile.STUDY).write_text(STUDY.replace("epsilon = 4", "epsilon = 2"))
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.STUDY
+    assert "hash of the study" in detail
+
+
+def test_a_study_that_is_no_text_is_named(release: Path, played: PlayedRound) -> None:
+    (release / ReleaseFile.STUDY).write_bytes(b"\xff\xfe")
+    assert only_failure(release, played)[0] == ReleaseFile.STUDY
+
+
+def test_the_transcript_of_another_round_is_named(release: Path, played: PlayedRound) -> None:
+    other = play_round(counter=2)
+    (release / ReleaseFile.TRANSCRIPT).write_bytes(other.transcript)
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.TRANSCRIPT
+    assert "session of the round" in detail
+
+
+def test_a_transcript_that_ends_early_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.TRANSCRIPT
+    path.write_bytes(path.read_bytes()[:-5])
+    assert only_failure(release, played)[0] == ReleaseFile.TRANSCRIPT
+
+
+def test_a_smaller_epsilon_than_was_spent_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.PRIVACY
+    statement = json.loads(path.read_text())
+    statement["guarantee"]["epsilon"] = "0.1"
+    path.write_text(json.dumps(statement, indent=2))
+    assert only_failure(release, played)[0] == ReleaseFile.PRIVACY
+
+
+def test_a_model_that_the_sum_does_not_give_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.MODEL
+    document = json.loads(path.read_text())
+    row = document["mechanisms"][0]["table"][0]
+    row[0], row[1] = row[0] - 1e-6, row[1] + 1e-6
+    path.write_text(json.dumps(document))
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.MODEL
+    assert "coffee" in detail or "shift" in detail
+
+
+def test_a_model_with_narrower_intervals_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.MODEL
+    document = json.loads(path.read_text())
+    draws = document["mechanisms"][0]["draws"]
+    document["mechanisms"][0]["draws"] = [draws[0]] * len(draws)
+    path.write_text(json.dumps(document))
+    assert only_failure(release, played)[0] == ReleaseFile.MODEL
+
+
+def test_settings_of_another_fit_are_found(release: Path, played: PlayedRound) -> None:
+    file, _ = only_failure(release, played, estimation=Estimation(draws=20, seed=99))
+    assert file == ReleaseFile.TRANSCRIPT  # the release's id no longer follows
+
+
+def test_rows_of_another_seed_are_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.SYNTHETIC
+    table = pq.read_table(path)
+    frame = load(release).sample(500, seed=8)
+    other = table.from_pandas(frame, preserve_index=False).replace_schema_metadata(
+        table.schema.metadata
+    )
+    pq.write_table(other, path)
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.SYNTHETIC
+    assert "other rows" in detail
+
+
+def test_one_row_too_few_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.SYNTHETIC
+    pq.write_table(pq.read_table(path).slice(0, 499), path)
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.SYNTHETIC
+    assert "500 rows" in detail
+
+
+def test_rows_that_claim_another_origin_are_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.SYNTHETIC
+    table = pq.read_table(path)
+    claimed = {**table.schema.metadata, b"concause.rung": b"real"}
+    pq.write_table(table.replace_schema_metadata(claimed), path)
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.SYNTHETIC
+    assert "concause.rung" in detail
+
+
+def test_something_else_than_parquet_is_named(release: Path, played: PlayedRound) -> None:
+    (release / ReleaseFile.SYNTHETIC).write_text("not Parquet")
+    assert only_failure(release, played)[0] == ReleaseFile.SYNTHETIC
+
+
+def test_a_report_that_loads_something_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.REPORT
+    page = path.read_text().replace("</main>", "<img src='https://example.org/a'></main>")
+    path.write_text(page)
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.REPORT
+    assert "<img>" in detail
+
+
+def test_a_report_that_says_something_else_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.REPORT
+    path.write_text(path.read_text().replace("95% interval", "99% interval"))
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.REPORT
+    assert "not the one that follows" in detail
+
+
+def test_a_report_by_other_versions_is_not_drawn_again_and_a_note_says_so(
+    release: Path, played: PlayedRound
+) -> None:
+    software = {"concause": "0.0.1", "opendp": "0.16.0"}
+    sign_again(release, played.coordinator_key, software=software)
+    verification = verify_release(release, roster=played.roster)
+    assert verification.ok
+    assert "other versions" in verification.checks[-1].detail
+
+
+def test_a_roster_under_another_name_is_named(release: Path, played: PlayedRound) -> None:
+    path = release / ReleaseFile.ROSTER
+    path.write_bytes(path.read_bytes().replace(b"test-consortium", b"best-consortium"))
+    sign_again(release, played.coordinator_key)
+    assert {check.file for check in verify_release(release).failures} == {ReleaseFile.TRANSCRIPT}
+    pinned = verify_release(release, roster=played.roster)
+    assert {check.file for check in pinned.failures} == {ReleaseFile.ROSTER}
+
+
+def test_a_manifest_that_lists_too_few_files_is_named(release: Path, played: PlayedRound) -> None:
+    file, _ = only_failure(release, played, files={})
+    assert file == ReleaseFile.MANIFEST

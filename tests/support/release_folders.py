@@ -1,0 +1,35 @@
+"""Release folders for tests: written once, copied, altered and signed again."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from protocol.signing import public_key
+from server.release.folder import CONTENT, ReleaseFile, file_digest
+from server.release.manifest import FileRecord, decode_manifest, encode_manifest, sign_manifest
+from server.release.summary import ReleaseSummary
+from server.release.write import write_release
+from tests.support.release_rounds import PlayedRound
+
+NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+DRAWS = 20
+
+
+def write(folder: Path, played: PlayedRound, *, seed: int = 3) -> ReleaseSummary:
+    """Write a release of a round with few draws."""
+    return write_release(folder, **played.arguments, draws=DRAWS, seed=seed, now=NOW)
+
+
+def sign_again(folder: Path, key: Ed25519PrivateKey, **changes: object) -> None:
+    """Make the manifest fit what is in the folder now, and sign it with `key`."""
+    path = folder / ReleaseFile.MANIFEST
+    manifest = decode_manifest(path.read_bytes()).manifest
+    files = {
+        str(name): FileRecord(
+            sha256=file_digest(folder / name).hex(), size=(folder / name).stat().st_size
+        )
+        for name in CONTENT
+    }
+    update = {"files": files, "coordinator": public_key(key).hex(), **changes}
+    path.write_bytes(encode_manifest(sign_manifest(manifest.model_copy(update=update), key)))
