@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from protocol.secagg.ring import ELEMENT_BYTES, Residues
 
-CHUNK_BYTES = 64 << 10  # 32 to 256 KiB run within 3 %; vector, zeros and keystream share the cache
+CHUNK_BYTES = 128 << 10  # chunk, keystream and zeros share a 512 KiB cache; 256 KiB gains 1 %
 _ZEROS = bytes(CHUNK_BYTES)
 _BLOCK_BYTES = 16  # update_into wants room for all but one byte of another block
 _FIRST_COUNTER = bytes(16)  # a key masks one vector of one round, so every stream starts at zero
@@ -38,23 +38,20 @@ def mask(vector: Residues, keys: MaskKeys) -> Residues:
 
     Shapes: vector (d,), d >= 0. A keystream is read as little-endian 64-bit residues.
     """
-    masked = vector.copy()
-    mask_in_place(masked, keys)
-    return masked
-
-
-def mask_in_place(vector: Residues, keys: MaskKeys) -> None:
-    """Add and subtract the keystreams in `vector` itself, shape (d,), d >= 0."""
+    if not keys.added and not keys.subtracted:
+        return vector.copy()
+    masked = np.empty(vector.shape, np.uint64)
     stream = bytearray(CHUNK_BYTES + _BLOCK_BYTES - 1)
     residues = np.frombuffer(stream, _LITTLE_ENDIAN, CHUNK_BYTES // ELEMENT_BYTES)
-    zeros = memoryview(_ZEROS)
-    steps: list[tuple[_Fill, np.ufunc]] = [(_keystream(key), np.add) for key in keys.added]
-    steps += [(_keystream(key), np.subtract) for key in keys.subtracted]
+    steps = _steps(keys)
     for start in range(0, vector.size, residues.size):
-        chunk = vector[start : start + residues.size]
+        given, chunk = (each[start : start + residues.size] for each in (vector, masked))
+        zeros, keystream = memoryview(_ZEROS)[: chunk.nbytes], residues[: chunk.size]
         for fill, combine in steps:
-            fill(zeros[: chunk.nbytes], stream)
-            combine(chunk, residues[: chunk.size], out=chunk)
+            fill(zeros, stream)
+            combine(given, keystream, out=chunk)
+            given = chunk
+    return masked
 
 
 def join(keys: Sequence[MaskKeys]) -> MaskKeys:
@@ -63,6 +60,11 @@ def join(keys: Sequence[MaskKeys]) -> MaskKeys:
         tuple(key for each in keys for key in each.added),
         tuple(key for each in keys for key in each.subtracted),
     )
+
+
+def _steps(keys: MaskKeys) -> list[tuple[_Fill, np.ufunc]]:
+    steps: list[tuple[_Fill, np.ufunc]] = [(_keystream(key), np.add) for key in keys.added]
+    return steps + [(_keystream(key), np.subtract) for key in keys.subtracted]
 
 
 def _keystream(key: bytes) -> _Fill:

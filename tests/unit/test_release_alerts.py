@@ -9,6 +9,7 @@ from server.release.alerts import Alert, Weight, find_alerts
 from server.release.answers import Answer
 from server.release.basis import Basis
 from server.release.marginals import Marginal
+from server.release.support import Support
 from tests.support.release_rounds import basis_of, play_round
 
 CALM = Marginal("sleep", ("a", "b"), (0.5, 0.5), (0.49, 0.51), (0.01, 0.01))
@@ -69,3 +70,15 @@ def test_cautions_come_before_notes(basis: Basis) -> None:
     alerts = find_alerts(basis, [answer(basis, -1.0, 0.2), answer(basis, 0.5, 1.0)], [CALM], [])
     weights = [alert.weight for alert in alerts]
     assert weights == sorted(weights, key=lambda weight: weight is Weight.NOTE)
+
+
+@pytest.mark.parametrize(("share", "weight"), [(0.3, Weight.CAUTION), (0.02, Weight.NOTE)])
+def test_mechanisms_that_the_prior_decides_are_named_by_their_weight(
+    basis: Basis, share: float, weight: Weight
+) -> None:
+    supports = [Support("sleep", 4, 1, share), Support("coffee", 2, 0, 0.0)]
+    alerts = find_alerts(basis, [], [CALM], supports)
+    (found,) = [alert for alert in alerts if "too rare" in alert.title]
+    assert found.weight is weight
+    assert f"sleep: 1 of 4 rows, {share:.0%} of the persons" in found.text
+    assert "coffee" not in found.text

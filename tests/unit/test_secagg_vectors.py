@@ -44,7 +44,7 @@ def cases(name: str) -> list[Any]:
 
 def descriptor(inputs: Inputs, outputs: Inputs) -> None:
     key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(inputs.pop("signing_key")))
-    fields = {n: bytes.fromhex(v) if isinstance(v, str) else v for n, v in inputs.items()}
+    fields: Inputs = {n: bytes.fromhex(v) if isinstance(v, str) else v for n, v in inputs.items()}
     signed = sign_descriptor(Descriptor(**fields), key)
     assert signed.descriptor.encode().hex() == outputs["descriptor"]
     assert signed.descriptor.session.hex() == outputs["session"]

@@ -88,7 +88,7 @@ def _descriptor() -> list[Case]:
 
 
 def _hashes() -> list[Case]:
-    lists = ([], [0], [0, 1, 199])
+    lists: list[list[int]] = [[], [0], [0, 1, 199]]
     return [
         _case(
             "a labelled hash",
