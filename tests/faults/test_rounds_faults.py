@@ -1,6 +1,5 @@
 """Silence, lies, crashes and late comers, played to the round driver without a carrier."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,13 +9,14 @@ import pytest
 
 from protocol.errors import CohortError, PeerError, StorageError, UsageError
 from protocol.identifiers import SiteId
-from protocol.secagg.coordinator_states import Complete, Event
+from protocol.secagg.coordinator_states import Complete
 from protocol.secagg.messages import Advert, decode_answer, encode_message
-from protocol.secagg.transcript import decode, encode_event, verify_transcript
+from protocol.secagg.transcript import decode, verify_transcript
 from server.rounds.carrier import Address, Answered, Reply, Transport
 from server.rounds.driver import drive
-from server.rounds.folder import RoundFolder, TranscriptFile
+from server.rounds.folder import RoundFolder
 from server.rounds.status import RoundStatus
+from tests.support.driver_kills import TORN, DriverKilledError, kill_at
 from tests.support.rounds_world import (
     FIRST_ADDRESS,
     START,
@@ -227,31 +227,6 @@ def test_a_forged_advert_does_not_take_the_place_of_the_true_one(tmp_path: Path)
     (stranger,) = status_of(folder).strangers
     assert stranger.address == str(forger)
     assert stranger.reason.startswith("bad-signature")
-
-
-class DriverKilledError(Exception):
-    """The driver's process is gone."""
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, count: int, written: Callable[[bytes], bytes]) -> None:
-    """Kill the driver at the event `count`, of which only `written` reaches the disk."""
-    append, seen = TranscriptFile.append, iter(range(EVENTS))
-
-    def append_or_die(self: TranscriptFile, event: Event) -> None:
-        if next(seen) == count:
-            os.write(self.descriptor, written(encode_event(event)))
-            raise DriverKilledError
-        append(self, event)
-
-    monkeypatch.setattr(TranscriptFile, "append", append_or_die)
-
-
-TORN: Mapping[str, Callable[[bytes], bytes]] = {
-    "before the event is written": lambda frame: frame[:0],
-    "inside the length of the event": lambda frame: frame[:2],
-    "inside the event": lambda frame: frame[:-1],
-    "after the event is written": lambda frame: frame,
-}
 
 
 @pytest.mark.parametrize("torn", TORN.values(), ids=TORN)

@@ -73,13 +73,17 @@ class InProcessGrid(Grid):
     """Carries messages to one ClientApp per node, each with a context of its own."""
 
     def __init__(self, apps: Mapping[int, ClientApp], faults: Sequence[Fault] = ()) -> None:
-        self._apps = apps
+        self._apps = dict(apps)
         self._faults = faults
         self._contexts = {node: _context(node) for node in apps}
         self._replies: dict[str, Message] = {}
         self._numbers = itertools.count()
         self.pushed: list[Message] = []
         TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = 1, 1, SUPERLINK
+
+    def install(self, node: int, app: ClientApp) -> None:
+        """Put another ClientApp in the place of a node's, as a restart does."""
+        self._apps[node] = app
 
     def set_run(self, run: Run) -> None:
         raise NotImplementedError
