@@ -91,14 +91,14 @@ def _about_supports(supports: Sequence[Support]) -> Iterable[Alert]:
     if weak:
         heavy = any(it.weak_share > _HEAVY_PRIOR for it in weak)
         listed = "; ".join(
-            f"{it.node}: {it.weak_rows} of {it.rows} rows, {it.weak_share:.0%} of the persons"
+            f"{it.node}: {it.weak_rows} of {it.rows} combinations, {it.weak_share:.0%} of the data"
             for it in weak
         )
         yield Alert(
             Weight.CAUTION if heavy else Weight.NOTE,
             "Some combinations of causes are too rare for this budget",
-            f"Where fewer persons share a combination than noise could feign, the prior decides "
-            f"the mechanism. {listed}.",
+            "Where fewer records share a combination than noise could feign, the prior decides "
+            f"what follows from it. {listed}.",
         )
 
 

@@ -75,10 +75,12 @@ def tally(path: Path, study: Study) -> Mapping[str, Tallies]:
     """Return how many synthetic rows have each level, per variable.
 
     Raises:
-        PeerError: the file is not Parquet, or has a value outside the study's domain.
+        PeerError: not Parquet, or with other columns or values than the study declares.
     """
     counts = {node: np.zeros(study.variables[node].size, np.int64) for node in study.variables}
     with _open(path) as file:
+        if set(file.schema_arrow.names) != set(study.variables):
+            raise PeerError("other-columns", "Expected a column per variable of the study.")
         for batch in file.iter_batches(BATCH_ROWS):
             for node, variable in study.variables.items():
                 counts[node] += _tally_column(batch.column(node), variable)

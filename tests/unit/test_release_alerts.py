@@ -80,5 +80,5 @@ def test_mechanisms_that_the_prior_decides_are_named_by_their_weight(
     alerts = find_alerts(basis, [], [CALM], supports)
     (found,) = [alert for alert in alerts if "too rare" in alert.title]
     assert found.weight is weight
-    assert f"sleep: 1 of 4 rows, {share:.0%} of the persons" in found.text
+    assert f"sleep: 1 of 4 combinations, {share:.0%} of the data" in found.text
     assert "coffee" not in found.text
