@@ -1,0 +1,150 @@
+"""What leaves a site after a failure, what its log keeps, and that there is one gate at a time."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from client.gate.gate import Gate
+from client.gate.keys import SECRET_BYTES
+from client.gate.memory import LOG_FILE, open_gate_memory, open_memory
+from client.gate.outward import MAX_TEXT, refusal_of
+from client.gate.site_log import FIELDS, SiteLog
+from protocol import canonical
+from protocol.errors import (
+    BudgetError,
+    CohortError,
+    ConcauseError,
+    PeerError,
+    PolicyError,
+    StorageError,
+    UsageError,
+)
+from tests.support.site_world import NOW, World
+
+PLANTED = "patient 4711, HIV positive"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with closing(World(tmp_path)) as world:
+        yield world
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(PLANTED),
+        KeyError(PLANTED),
+        OSError(13, "denied", PLANTED),
+        RuntimeError(PLANTED, {"cause": PLANTED}),
+        type(PLANTED.replace(" ", ""), (Exception,), {})(PLANTED),
+    ],
+)
+def test_planted_value_in_a_foreign_error_never_leaves(error: Exception) -> None:
+    outward = refusal_of(error, "id-1").encode()
+    assert b"4711" not in outward
+    assert b"HIV" not in outward
+    assert b'"code":"internal"' in outward
+
+
+def test_planted_value_behind_one_of_our_errors_never_leaves() -> None:
+    error = UsageError("a-code", "A cause.")
+    error.__cause__ = ValueError(PLANTED)
+    assert b"4711" not in refusal_of(error, "id-1").encode()
+
+
+@pytest.mark.parametrize(
+    ("error", "category"),
+    [
+        (UsageError("a-code", "Cause.", "Remedy."), "schema"),
+        (PolicyError("a-code", "Cause.", "Remedy."), "policy"),
+        (PeerError("a-code", "Cause.", "Remedy.", culprits=[1]), "protocol"),
+        (StorageError("a-code", "Cause.", "Remedy."), "infrastructure"),
+        (CohortError("a-code", "Cause.", "Remedy.", found=1, needed=2), "cohort"),
+        (
+            BudgetError(
+                "a-code", "Cause.", "Remedy.", remaining=Fraction(1), requested=Fraction(2)
+            ),
+            "budget",
+        ),
+    ],
+)
+def test_our_own_errors_leave_with_their_words(error: ConcauseError, category: str) -> None:
+    assert canonical.decode(refusal_of(error, "id-1").encode()) == {
+        "category": category,
+        "code": "a-code",
+        "cause": "Cause.",
+        "remedy": "Remedy.",
+        "id": "id-1",
+    }
+
+
+def test_words_that_leave_are_bounded() -> None:
+    refusal = refusal_of(UsageError("a-code", "x" * 5000, "y" * 5000), "id-1")
+    assert (len(refusal.cause), len(refusal.remedy)) == (MAX_TEXT, MAX_TEXT)
+
+
+def lines(world: World) -> list[dict[str, str]]:
+    text = (world.config(0).site.folder / LOG_FILE).read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_refusal_is_in_the_log_under_the_id_that_left(world: World) -> None:
+    refusal = canonical.decode(world.open(0).respond(b"\x99", now=NOW)["refusal"])
+    assert isinstance(refusal, dict)
+    (line,) = lines(world)
+    assert (line["incident"], line["code"]) == (refusal["id"], refusal["code"])
+    assert "trace" not in line
+
+
+def test_refusal_leaves_even_when_the_disk_does_not_take_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = world.open(0)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(gate._log, "alarm", full)
+    assert b'"code":"unknown-message"' in gate.respond(b"\x99", now=NOW)["refusal"]
+
+
+def test_log_drops_fields_that_are_not_on_the_list_and_says_so(tmp_path: Path) -> None:
+    with closing(SiteLog(tmp_path / "log.jsonl")) as log:
+        log.note("measured", step="masked", patient=PLANTED, code=None)
+    (line,) = [json.loads(text) for text in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert set(line) <= FIELDS
+    assert line["event"] == "measured (dropped: patient)"
+    assert PLANTED not in str(line)
+
+
+def test_log_is_private(tmp_path: Path) -> None:
+    with closing(SiteLog(tmp_path / "log.jsonl")):
+        assert (tmp_path / "log.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_secrets_are_in_no_repr(world: World) -> None:
+    gate: Gate = world.open(0)
+    shown = repr(gate._member) + repr(gate._means)
+    assert "Ed25519PrivateKey" not in shown
+    assert str(b"b" * SECRET_BYTES) not in shown
+
+
+def test_second_gate_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with closing(open_gate_memory(tmp_path)):
+        with pytest.raises(StorageError) as refused:
+            open_gate_memory(tmp_path)
+        assert refused.value.code == "gate-already-running"
+        open_memory(tmp_path).close()
+    open_gate_memory(tmp_path).close()
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError) as refused:
+        open_memory(tmp_path / "file" / "memory")
+    assert refused.value.code == "folder-not-writable"
