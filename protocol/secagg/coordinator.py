@@ -116,8 +116,6 @@ def advance(state: CoordinatorState, event: Event) -> _Step:
             return _take_agreement(state, event), {}
         case CollectingReveals(), Reveal():
             return _take_reveal(state, event), {}
-        case Complete(), _:
-            raise out_of_turn(LEGAL, state, event)
         case _, StepClosed():
             after = _close(state)
             return after, requests(after)
@@ -217,7 +215,7 @@ def _close(state: CoordinatorState) -> CoordinatorState:
         case CollectingReveals():
             return _complete(state)
         case Complete():
-            return state
+            raise out_of_turn(LEGAL, state, StepClosed())
 
 
 def _complete(state: CollectingReveals) -> Complete:

@@ -60,7 +60,7 @@ def decode(
     frames, end = _frames(transcript, len(encode_header(header)))
     if end != len(transcript) and not allow_truncated_tail:
         raise PeerError("message-too-short", "The transcript ends inside an event.")
-    return header, tuple(_decode_event(frame) for frame in frames)
+    return header, tuple(_decode_event(transcript[frame]) for frame in frames)
 
 
 def intact_length(transcript: bytes) -> int:
@@ -113,8 +113,8 @@ def _read_header(transcript: bytes) -> Header:
     return Header(roster, SignedDescriptor.read(reader))
 
 
-def _frames(transcript: bytes, start: int) -> tuple[list[bytes], int]:
-    """Return the whole frames from `start` on, and where they end."""
+def _frames(transcript: bytes, start: int) -> tuple[list[slice], int]:
+    """Return where each whole frame from `start` on lies, and where the last one ends."""
     frames = []
     while start + _LENGTH_BYTES <= len(transcript):
         begin = start + _LENGTH_BYTES
@@ -126,7 +126,7 @@ def _frames(transcript: bytes, start: int) -> tuple[list[bytes], int]:
         end = begin + length
         if end > len(transcript):
             break
-        frames.append(transcript[begin:end])
+        frames.append(slice(begin, end))
         start = end
     return frames, start
 

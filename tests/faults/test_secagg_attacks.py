@@ -34,7 +34,7 @@ from protocol.secagg.messages import (
 )
 from protocol.secagg.ring import Residues, from_wire
 from protocol.secagg.roster import Roster, RosterSite
-from protocol.secagg.sharing import PRIME, point, recover, weights_at_zero
+from protocol.secagg.sharing import PRIME, point, recover, split, weights_at_zero
 from protocol.secagg.site import (
     AwaitingContribution,
     AwaitingDeliveries,
@@ -347,6 +347,33 @@ def test_a_dealer_whose_committed_shares_recover_nothing_is_named(plain: bytes) 
     with pytest.raises(PeerError) as refused:
         coordinator.advance(before, StepClosed())
     assert (refused.value.code, refused.value.culprits) == ("false-dealing", (2,))
+
+
+def test_a_dealer_of_a_secret_beyond_32_bytes_is_named() -> None:
+    network = at_step(WORLD, 1)
+    for position, shares in answers_of(network).items():
+        assert isinstance(shares, Shares)
+        network.take(too_large(network, shares) if position == 2 else shares)
+    network.take(StepClosed())
+    for step in (2, 3):
+        network.play(step)
+        network.take(StepClosed())
+    network.play(4)
+    with pytest.raises(PeerError) as refused:
+        coordinator.advance(network.state, StepClosed())
+    assert (refused.value.code, refused.value.culprits) == ("false-dealing", (2,))
+
+
+def too_large(network: Network, shares: Shares) -> Shares:
+    """Return a consistent dealing of 2^256 + 5, a field element that is no 32-byte secret."""
+    points = [point(receiver) for receiver in EVERYONE]
+    dealt = split((2**256 + 5).to_bytes(33, "big"), range(1, 5), points)
+    state = dealing_state(network, shares.site)
+    pairs = tuple(
+        sealed(state, receiver, share * 2, committed=True)
+        for receiver, share in zip(EVERYONE, dealt, strict=True)
+    )
+    return resigned(WORLD, shares, pairs=pairs)
 
 
 def test_a_dropped_dealer_whose_committed_shares_recover_nothing_is_named() -> None:

@@ -37,7 +37,8 @@ from protocol.secagg.messages import (
 from tests.support.secagg_network import consortium, flip
 from tests.support.secagg_record import record
 
-RECORD = record(consortium(3, length=2))
+WORLD = consortium(3, length=2)
+RECORD = record(WORLD)
 REQUESTS = {type(message).__name__: message for message in RECORD.requests}
 ANSWERS = {type(message).__name__: message for message in RECORD.answers}
 MESSAGES: dict[str, Message] = {**REQUESTS, **ANSWERS}
@@ -98,6 +99,11 @@ def test_every_message_is_tried() -> None:
     assert {type(message) for message in MESSAGES.values()} == set(get_args(Message))
     assert {*COORDINATOR_MESSAGES, *SITE_MESSAGES} == set(get_args(Message))
     assert len({kind.type_byte for kind in (*COORDINATOR_MESSAGES, *SITE_MESSAGES)}) == 10
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_every_message_carries_its_session(kind: str) -> None:
+    assert MESSAGES[kind].session == WORLD.descriptor.session
 
 
 @EXAMPLES
