@@ -49,7 +49,7 @@ def lost(step: int, *sites: int) -> set[int]:
     return set(range(5)) - (set(sites) if step <= 2 else set())
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 20])
 def test_a_round_without_faults_sums_all_sites(n: int) -> None:
     world = consortium(n)
     check(world, run(world), set(range(n)))
