@@ -1,14 +1,16 @@
 """`concause sample` and `concause effect`: what a researcher does with a release."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from protocol.errors import UsageError
-from server.causal.model import Model, load
 from server.commands.output import JsonFlag, show
+
+if TYPE_CHECKING:
+    from server.causal.model import Model
 
 ReleasePath = Annotated[
     Path, typer.Argument(help="A release folder, or a model.json.", show_default=False)
@@ -34,7 +36,7 @@ def sample(
             f"Expected a name that ends in .parquet or .csv, found {out.name!r}.",
             "Change the ending of --out.",
         )
-    frame = _intervened(load(release), do or []).sample(rows, seed=seed)
+    frame = _intervened(_load(release), do or []).sample(rows, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".parquet":
         frame.to_parquet(out, index=False)
@@ -55,7 +57,7 @@ def effect(  # noqa: PLR0913 - one option per part of the question
     as_json: JsonFlag = False,
 ) -> None:
     """Compute the average effect of setting one variable on another, with its interval."""
-    found = load(release).effect(
+    found = _load(release).effect(
         treatment=treatment, outcome=outcome, treated=treated, reference=reference, level=level
     )
     table = Table("do", "outcome", "effect", f"{level:.0%} interval")
@@ -68,7 +70,13 @@ def effect(  # noqa: PLR0913 - one option per part of the question
     show(found.to_json(), table, as_json=as_json)
 
 
-def _intervened(model: Model, assignments: list[str]) -> Model:
+def _load(path: Path) -> "Model":
+    from server.causal.model import load  # noqa: PLC0415 - pandas is slow to load
+
+    return load(path)
+
+
+def _intervened(model: "Model", assignments: list[str]) -> "Model":
     pairs = [assignment.partition("=") for assignment in assignments]
     for assignment, (_, equals, _) in zip(assignments, pairs, strict=True):
         if not equals:

@@ -9,7 +9,6 @@ from rich.table import Table
 from protocol.errors import ExitCode
 from protocol.secagg.roster import parse_roster
 from server.commands.output import JsonFlag, read_text, show
-from server.release.verify import verify_release
 
 app = typer.Typer(no_args_is_help=True, help="Check a release.")
 
@@ -25,6 +24,8 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Check hashes, signatures, transcript, sum, model and data of a release."""
+    from server.release.verify import verify_release  # noqa: PLC0415 - pandas is slow to load
+
     pinned = parse_roster(read_text(roster, "a roster").encode()) if roster else None
     verification = verify_release(folder, roster=pinned)
     table = Table("check", "file", "result", title=str(folder))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -14,8 +14,6 @@ from protocol.errors import ExitCode, UsageError
 from protocol.secagg.roster import parse_roster
 from server.commands.coordinator import DEFAULT_CONFIG, ConfigPath
 from server.commands.output import JsonFlag, console, read_text, show
-from server.release.summary import ReleaseSummary
-from server.release.write import write_release
 from server.rounds.clock import SystemClock
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.flower_cli import FlowerCli
@@ -23,6 +21,9 @@ from server.rounds.folder import RoundFolder
 from server.rounds.issue import issue, prepare_round
 from server.rounds.signing_key import load_signing_key
 from server.rounds.status import RoundStatus
+
+if TYPE_CHECKING:
+    from server.release.summary import ReleaseSummary
 
 app = typer.Typer(no_args_is_help=True, help="Issue rounds and look at them.")
 DRAWS = 200  # parameter draws behind every interval
@@ -143,7 +144,9 @@ def _watcher(spin: Callable[[RenderableType], None]) -> Callable[[RoundStatus], 
     return watch
 
 
-def _publish(settings: CoordinatorConfig, folder: RoundFolder, target: Path) -> ReleaseSummary:
+def _publish(settings: CoordinatorConfig, folder: RoundFolder, target: Path) -> "ReleaseSummary":
+    from server.release.write import write_release  # noqa: PLC0415 - pandas is slow to load
+
     return write_release(
         target,
         study_text=read_text(folder.study, "the round's study"),
@@ -181,7 +184,7 @@ def _status_tables(status: RoundStatus, folder: Path) -> tuple[Table, str]:
     return table, f"{status.outcome}. {status.reason}".strip()
 
 
-def _summary_table(summary: ReleaseSummary, folder: Path) -> Table:
+def _summary_table(summary: "ReleaseSummary", folder: Path) -> Table:
     table = Table("", "", show_header=False, title="Released")
     cohort = ", ".join(summary.contributed)
     dropped = f"; dropped: {', '.join(summary.dropped)}" if summary.dropped else ""

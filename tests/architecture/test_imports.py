@@ -87,13 +87,15 @@ def test_module_keeps_the_house_rules(path: Path) -> None:
     assert not roots & NEVER[name.partition("/")[0]]
     strangers = {root for root in roots if root in HOMES and not at_home(name, HOMES[root])}
     assert not strangers, "a framework outside its home"
-    stem = path.parent.name if path.stem == "__init__" else path.stem
-    assert stem not in sys.stdlib_module_names or stem == "__main__", "shadows the library"
     assert len(source.splitlines()) <= MAX_MODULE_LINES
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             assert node.end_lineno - node.lineno < MAX_FUNCTION_LINES, node.name
+
+
+def test_no_top_level_name_shadows_the_standard_library() -> None:
+    assert not set(PACKAGES) & sys.stdlib_module_names
 
 
 def test_flower_bundle_drops_no_module_by_its_name() -> None:
