@@ -28,7 +28,7 @@ from server.rounds.status import RoundStatus
 
 RUN_CONFIG = "run.toml"
 _LOOK_S = 0.25  # between two looks at the status file, which is cheap
-_ASK_FLOWER_S = 10.0  # between two questions to Flower, which cost a process each
+_ASK_FLOWER_S = 20.0  # between two questions to Flower, which cost a process each
 _MARGIN_S = 60.0  # for a driver past its deadline to end by itself
 
 

@@ -3,12 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from server.rounds.carrier import Address, Answered, Broken, Declined, Reply
 
 RECORD = "concause"
 MESSAGE_TYPE = "query.round"
+_WORDS = {
+    ErrorCode.CLIENT_APP_RAISED_EXCEPTION: "the site's gate failed; its log says why",
+    ErrorCode.MESSAGE_UNAVAILABLE: "no reply before the request expired",
+    ErrorCode.REPLY_MESSAGE_UNAVAILABLE: "the reply expired on its way",
+    ErrorCode.NODE_UNAVAILABLE: "the node is not connected any more",
+    ErrorCode.CLIENT_APP_CRASHED: "the site's gate is gone",
+}
 
 
 class FlowerTransport:
@@ -55,7 +63,9 @@ def _message(address: Address, body: bytes, ttl_s: float) -> Message:
 
 def _reply(address: Address, message: Message) -> Reply:
     if message.has_error():
-        return Broken(address, f"Flower error {message.error.code}: {message.error.reason}")
+        code = message.error.code
+        words = _WORDS.get(code) or message.error.reason
+        return Broken(address, f"{words} (Flower error {code})")
     record = message.content.get(RECORD)
     if len(message.content) == 1 and isinstance(record, ConfigRecord):
         match dict(record):

@@ -130,17 +130,19 @@ def test_flower_silence_gives_no_reply(fault: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"),
+    ("fault", "reason"),
     [
-        (NodeError(0, 2), ErrorCode.NODE_UNAVAILABLE),
-        (Crash(0, 2), ErrorCode.CLIENT_APP_RAISED_EXCEPTION),
+        (NodeError(0, 2), "the node is not connected any more (Flower error 5)"),
+        (
+            NodeError(0, 2, ErrorCode.MESSAGE_UNAVAILABLE),
+            "no reply before the request expired (Flower error 3)",
+        ),
+        (NodeError(0, 2, ErrorCode.UNKNOWN), "the node is unavailable (Flower error 0)"),
+        (Crash(0, 2), "the site's gate failed; its log says why (Flower error 2)"),
     ],
 )
-def test_flower_error_reply_is_broken_and_names_its_code(fault: object, code: int) -> None:
-    broken = pushed(fault).pull()[2]
-    assert isinstance(broken, Broken)
-    assert broken.address == ADDRESSES[2]
-    assert broken.reason.startswith(f"Flower error {code}: ")
+def test_flower_error_reply_is_broken_and_says_what_it_means(fault: object, reason: str) -> None:
+    assert pushed(fault).pull()[2] == Broken(ADDRESSES[2], reason)
 
 
 @pytest.mark.parametrize(

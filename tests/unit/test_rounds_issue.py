@@ -192,7 +192,7 @@ def test_a_dead_driver_is_found_by_asking_flower(
 def test_what_the_driver_wrote_last_counts_more_than_what_flower_says(
     settings: CoordinatorConfig, folder: RoundFolder
 ) -> None:
-    story = Story(chapters={10.0: writes(folder, "complete")})
+    story = Story(chapters={20.0: writes(folder, "complete")})
     ended, _ = issued(settings, folder, Flower(listing=listed("finished:failed")), story)
     assert ended.outcome == "complete"
 
