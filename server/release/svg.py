@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 Element = ET.Element
+_SMALLEST = 0.72  # of its size, below which a drawing is scrolled rather than shrunk
 _GLYPH_EM = 0.56  # mean advance of a glyph in the system sans-serif fonts
 
 
@@ -49,7 +50,7 @@ def figure(size: tuple[float, float], title: str, summary: str, parts: Sequence[
         viewBox=f"0 0 {_value(width)} {_value(height)}",
         role="img",
         aria_label=f"{title}. {summary}",
-        style=f"max-width:{_value(width)}px",
+        style=f"max-width:{_value(width)}px;min-width:{_value(width * _SMALLEST)}px",
     )
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escapes
 
