@@ -9,14 +9,17 @@ from fractions import Fraction
 from math import isclose, sqrt
 
 import numpy as np
-import opendp.prelude as dp
 from numpy.typing import NDArray
+from opendp.domains import atom_domain, vector_domain
+from opendp.measurements import make_gaussian
+from opendp.metrics import l2_distance
+from opendp.mod import enable_features
 
 from protocol.privacy.plan import Block, StatisticsPlan
 
 Integers = NDArray[np.int64]  # shape (plan.length,), in plan order
 
-dp.enable_features("contrib")
+enable_features("contrib")  # by its parts: opendp.prelude would load scikit-learn, if it is there
 
 
 def add_noise(plan: StatisticsPlan, statistics: Integers) -> Integers:
@@ -47,10 +50,8 @@ def mechanism(scale: Fraction, blocks: Iterable[Block]) -> Callable[[list[int]],
     """
     if Fraction(float(scale)) != scale:
         raise AssertionError("a plan's scales are multiples of 2^-16 below 2^37")
-    gaussian = dp.m.make_gaussian(
-        dp.vector_domain(dp.atom_domain(T="i64")),
-        dp.l2_distance(T="f64"),
-        scale=float(scale),
+    gaussian = make_gaussian(
+        vector_domain(atom_domain(T="i64")), l2_distance(T="f64"), scale=float(scale)
     )
     for block in blocks:
         promised = Fraction(block.squared_sensitivity) / (2 * scale**2)

@@ -1,13 +1,10 @@
-"""A site's records in Parquet or CSV files, counted in place by DuckDB.
+"""A site's records in Parquet or CSV files, counted by DuckDB: the CountSource of a site.
 
-Where no row has to be left out, the files are scanned once per clique. Otherwise the rows that
-count are set aside once, as codes, in a temporary table: only then does a query need all
-variables to know whether a row counts.
+What is asked of the engine is in `tallies.py` and `inspection.py`; here is what holds around it:
+settings checked, files pinned, spill wiped.
 """
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
-from functools import cached_property
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from client.source.bounding import Rows, bounded, check_unit, lacks_code, with_unit
+from client.source.bounding import check_unit
 from client.source.count_source import Counts
 from client.source.engine import Engine, Limits, Tally
 from client.source.fingerprint import Fingerprint, file_state, fingerprint
@@ -25,6 +22,7 @@ from client.source.row_bound import row_bound
 from client.source.site_table import Mapping, SiteData, check_mapping, data_files, data_format
 from client.source.spill import SpillFolder
 from client.source.study_columns import StudyColumns
+from client.source.tallies import Tallies
 from protocol.errors import StorageError, UsageError
 from protocol.identifiers import Digest
 from protocol.study.graph import Clique
@@ -68,6 +66,7 @@ class DuckDBSource:
             self._spill.wipe()
             raise
         self._columns = StudyColumns(self._engine.records, mapping, study)
+        self._tallies = Tallies(self._engine, self._columns, self._bound)
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +95,7 @@ class DuckDBSource:
         for shape in sizes.values():
             _check_cells(shape)
         self._check_columns()
-        tallies = self._tallies_in_place(cliques)
-        if tallies is None:
-            tallies = {clique: self._tally(self._kept, clique) for clique in cliques}
+        tallies = self._tallies.of(cliques)
         self._check_unchanged()
         return {clique: _dense(tallies[clique], sizes[clique]) for clique in cliques}
 
@@ -135,48 +132,6 @@ class DuckDBSource:
     def _check_columns(self) -> None:
         self._columns.check()
         check_unit(self._engine.records, self._bound)
-
-    @cached_property
-    def _kept(self) -> Rows:
-        """The codes of the rows that count: none lacks one, no unit is above its bound."""
-        codes = self._columns.codes(self._columns.study.variables)
-        rows = with_unit(self._engine.records, codes, self._bound)
-        return self._engine.kept(bounded(rows, self._columns.aliases, self._bound))
-
-    def _tallies_in_place(self, cliques: Sequence[Clique]) -> dict[Clique, Tally] | None:
-        """Return tallies straight from the files; None if some row has to be left out."""
-        if self._bound.unit_column is not None:
-            return None
-        tallies: dict[Clique, Tally] = {}
-        for clique in cliques:
-            tallies[clique] = self._tally(self._coded(clique), clique)
-            if tallies[clique].nulls:
-                return None
-        covered = {variable for clique in cliques for variable in clique}
-        return tallies if self._all_have_codes(covered) else None
-
-    def _all_have_codes(self, checked: AbstractSet[str]) -> bool:
-        """Return whether every row has a code in every variable but those `checked` already."""
-        others = [
-            variable
-            for variable in self._columns.study.variables
-            if variable not in checked and self._columns.may_lack_code(variable)
-        ]
-        if not others:
-            return True
-        rows = self._coded(others)
-        lacks = lacks_code(rows, [self._columns.alias(variable) for variable in others])
-        return self._engine.one(rows.aggregate(lacks=rows.count(where=lacks)))["lacks"] == 0
-
-    def _coded(self, variables: Sequence[str]) -> Rows:
-        records = self._engine.records
-        return records.select(*self._columns.codes(variables)) if variables else records
-
-    def _tally(self, rows: Rows, clique: Clique) -> Tally:
-        if clique:
-            return self._engine.tally(rows, self._columns.cell(rows, clique))
-        times = self._engine.one(rows.aggregate(rows=rows.count()))["rows"]
-        return Tally(np.zeros(1, np.int64), np.array([times]), nulls=0)
 
     def _check_unchanged(self) -> None:
         """Check that no file was written to since this source was opened.

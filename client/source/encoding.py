@@ -72,8 +72,9 @@ def encoded(column: Column, variable: Variable, known: Spellings, fates: Fates) 
     absent = value.isnull()
     if kind in (_Kind.FLOAT32, _Kind.FLOAT64):
         absent = absent | value.isnan()
-    codes = [*_spelled(value, kind, known), _unspelled(value, kind, variable, fates)]
-    return ibis.cases((absent, _code(fates.missing)), else_=ibis.coalesce(*codes))
+    undeclared = _unspelled(value, kind, variable, fates)
+    codes = _spelled(value, kind, known)  # first, since most values are spelled; NULL never is
+    return ibis.coalesce(*codes, ibis.cases((absent, _code(fates.missing)), else_=undeclared))
 
 
 def plain_text(column: Column) -> Column:
@@ -94,13 +95,14 @@ def plain_text(column: Column) -> Column:
 
 def _kind_of(column: Column) -> _Kind | None:
     type_ = column.type()
-    if type_.is_boolean() or type_.is_integer():
+    if type_.is_integer():
         return _Kind.INTEGER
     if type_.is_float32():
         return _Kind.FLOAT32
     if type_.is_floating() or type_.is_decimal():
         return _Kind.FLOAT64
-    return _Kind.TEXT if type_.is_string() or type_.is_date() or type_.is_uuid() else None
+    textual = type_.is_string() or type_.is_boolean() or type_.is_date() or type_.is_uuid()
+    return _Kind.TEXT if textual else None
 
 
 def _readable(column: Column) -> tuple[Column, _Kind]:

@@ -15,7 +15,7 @@ def row_hints(found: RowReadiness) -> tuple[str, ...]:
     """Return what to do about rows that do not count."""
     hints = {
         "The files hold no rows: check `path` in [data].": not found.rows,
-        f"{found.without_unit} row(s) name no unit and are left out: fill it in.": found.without_unit,
+        f"{found.without_unit} row(s) lack a unit and are left out.": found.without_unit,
         f"{found.left_out} row(s) are left out, as said below by variable.": found.left_out,
         f"{found.over_bound} row(s) are above the study's bound per unit and left out; nothing is "
         "amiss if a unit may have several.": found.over_bound,
@@ -57,8 +57,8 @@ def _value_hints(found: VariableReadiness, domain: Variable) -> Iterator[str]:
         )
     if found.missing and fates.missing is None:
         yield (
-            f"{found.variable} has no value in {found.missing} row(s), which are left out: fill it in, "
-            "or ask the study's author for missing = true."
+            f"{found.variable} has no value in {found.missing} row(s), which are left out: "
+            "fill it in, or ask the study's author for missing = true."
         )
     if found.clamped:
         yield (

@@ -73,9 +73,9 @@ def _variable(engine: Engine, columns: StudyColumns, variable: str, rows: int) -
     if variable in columns.absent() or variable in columns.unreadable():
         return VariableReadiness(variable, name, type_, readable=False, rows=rows)
     marked = engine.records.select(
-        mark=columns.code(variable, _MARKS),
+        mark=columns.encoded(variable, columns.value(variable), _MARKS),
         code=columns.code(variable),
-        text=columns.text(variable),
+        text=columns.value(variable).cast("string"),
     )
     found = engine.one(_counted(marked, columns.study.variables[variable].missing_code))
     examples = engine.texts(_most_frequent(marked)) if found["unknown"] else ()

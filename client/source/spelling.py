@@ -1,7 +1,7 @@
 """How a value may be written in a site's column, and which code each spelling means.
 
 A column spells a label by its text, or, where both read as numbers, by an equal number: 1.0 in
-a column of floats is the level "1"; "true" and "false" read as 1 and 0. The site's own value map
+a column of floats is the level "1"; "true" and "false" are 1 and 0. The site's own value map
 is read before the labels.
 """
 
@@ -39,8 +39,10 @@ def spellings(variable: Variable, values: Mapping[str, str]) -> Spellings:
         if number is not None:
             by_number.setdefault(number, code)
     for word, number in (("false", 0.0), ("true", 1.0)):
-        if word in by_text:
-            by_number.setdefault(number, by_text[word])
+        same = by_text.get(word, by_number.get(number))
+        if same is not None:
+            by_text.setdefault(word, same)
+            by_number.setdefault(number, same)
     return Spellings(by_text, by_number)
 
 

@@ -41,20 +41,23 @@ class StudyColumns:
         name = self.source_name(variable)
         return self._records[name] if name in self._records.columns else None
 
-    def code(self, variable: str, fates: Fates | None = None) -> Column:
-        """Return the codes of `variable`, by the study's own rule if no `fates` are given.
+    def value(self, variable: str) -> Column:
+        """Return the column of `variable` as the site wrote it, under the variable's alias."""
+        return self._records[self.source_name(variable)].name(self._aliases[variable])
+
+    def code(self, variable: str) -> Column:
+        """Return the codes of `variable`, under its alias.
 
         Precondition: `check` does not refuse this variable.
         """
-        domain = self.study.variables[variable]
-        column = self._records[self.source_name(variable)]
-        known = spellings(domain, self._mapping.values_of(variable))
-        codes = encoded(column, domain, known, fates or fates_of(domain))
-        return codes.name(self._aliases[variable])
+        return self.encoded(variable, self.value(variable))
 
-    def text(self, variable: str) -> Column:
-        """Return the column of `variable` as text, for people to read."""
-        return self._records[self.source_name(variable)].cast("string")
+    def encoded(self, variable: str, values: Column, fates: Fates | None = None) -> Column:
+        """Return the codes of `values` of `variable`, by the study's rule or by other `fates`."""
+        domain = self.study.variables[variable]
+        known = spellings(domain, self._mapping.values_of(variable))
+        codes = encoded(values, domain, known, fates or fates_of(domain))
+        return codes.name(self._aliases[variable])
 
     def codes(self, variables: Iterable[str]) -> list[Column]:
         """Return the codes of `variables`, each under its alias."""
