@@ -10,6 +10,7 @@ from server.release.marginals import Marginal, noisy_rows
 from server.release.support import Support
 
 _HEAVY_PRIOR = 0.1  # share of the persons whose mechanism is decided by the prior
+_MOST_LISTED = 5
 _BLURRED = 0.05  # a share with noise of this standard deviation says little
 
 
@@ -87,18 +88,18 @@ def _about_noise(marginals: Sequence[Marginal]) -> Iterable[Alert]:
 
 
 def _about_supports(supports: Sequence[Support]) -> Iterable[Alert]:
-    weak = [it for it in supports if it.weak_rows]
+    weak = sorted((it for it in supports if it.weak_rows), key=lambda it: -it.weak_share)
     if weak:
-        heavy = any(it.weak_share > _HEAVY_PRIOR for it in weak)
-        listed = "; ".join(
+        listed = [
             f"{it.node}: {it.weak_rows} of {it.rows} combinations, {it.weak_share:.0%} of the data"
-            for it in weak
-        )
+            for it in weak[:_MOST_LISTED]
+        ]
+        more = len(weak) - len(listed)
         yield Alert(
-            Weight.CAUTION if heavy else Weight.NOTE,
+            Weight.CAUTION if weak[0].weak_share > _HEAVY_PRIOR else Weight.NOTE,
             "Some combinations of causes are too rare for this budget",
             "Where fewer records share a combination than noise could feign, the prior decides "
-            f"what follows from it. {listed}.",
+            f"what follows from it. {'; '.join(listed)}{f'; {more} more' if more else ''}.",
         )
 
 

@@ -82,3 +82,12 @@ def test_mechanisms_that_the_prior_decides_are_named_by_their_weight(
     assert found.weight is weight
     assert f"sleep: 1 of 4 combinations, {share:.0%} of the data" in found.text
     assert "coffee" not in found.text
+
+
+def test_of_many_mechanisms_the_five_weakest_are_listed(basis: Basis) -> None:
+    supports = [Support(f"v{index}", 4, 1, index / 100) for index in range(8)]
+    alerts = find_alerts(basis, [], [CALM], supports)
+    (found,) = [alert for alert in alerts if "too rare" in alert.title]
+    assert "v7" in found.text
+    assert "v2" not in found.text
+    assert found.text.endswith("; 3 more.")
