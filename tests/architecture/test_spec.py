@@ -34,7 +34,7 @@ def test_every_clause_that_the_code_cites_exists() -> None:
 
 
 def test_every_category_of_error_has_its_exit_code_in_the_table() -> None:
-    kinds = [ConcauseError, *ConcauseError.__subclasses__()]
+    kinds: list[type[ConcauseError]] = [ConcauseError, *ConcauseError.__subclasses__()]
     for kind in kinds:
         assert re.search(
             rf"^\| {kind.category} \|.*\| {int(kind.exit_code)} \|$", SPEC, re.MULTILINE
