@@ -14,11 +14,11 @@ from client.commands.output import (
     ConfigPath,
     JsonFlag,
     StudyPath,
-    console,
     cost,
     facts,
     moment,
     read_study,
+    say,
     show,
 )
 from client.gate.approvals import ApprovalFolder, sign_approval
@@ -79,7 +79,7 @@ def approve(  # noqa: PLR0913 - one option per term of the approval
     _check_approver(proposal, public_key(steward).hex())
     summary = _summary(proposal)
     if not as_json:
-        console.print(facts(f"{proposal.examined.study.title}: to approve", summary))
+        say(facts(f"{proposal.examined.study.title}: to approve", summary))
     _ask(yes=yes, as_json=as_json)
     approval = sign_approval(proposal.terms, steward)
     path = ApprovalFolder(site.site.folder).write(proposal.examined.study, approval)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from protocol.errors import UsageError
@@ -31,8 +30,13 @@ def show(document: Mapping[str, Any], *renderables: RenderableType, as_json: boo
     if as_json:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
+    say(*renderables)
+
+
+def say(*renderables: RenderableType) -> None:
+    """Print for people; square brackets are what they are, and lines are not cut."""
     for renderable in renderables:
-        console.print(renderable)
+        console.print(renderable, soft_wrap=isinstance(renderable, str), markup=False)
 
 
 def facts(title: str, rows: Mapping[str, str]) -> Table:
@@ -40,7 +44,7 @@ def facts(title: str, rows: Mapping[str, str]) -> Table:
     table = Table("", "", show_header=False, title=title, title_justify="left")
     table.columns[1].overflow = "fold"
     for name, value in rows.items():
-        table.add_row(name, escape(value))
+        table.add_row(name, value)
     return table
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands.output import JsonFlag, facts, show
+from client.commands.output import JsonFlag, show
 from client.commands.templates import SiteChoices, policy_toml, site_toml
 from client.gate.keys import SECRET_BYTES, create_key, write_private
 from client.gate.memory import make_private
@@ -52,17 +52,16 @@ def init(  # noqa: PLR0913 - one option per setting
     _refuse_to_overwrite(home)
     site, steward = (key.hex() for key in _make(home, settings))
     document = {"name": name, "folder": str(home), "public_key": site, "approver_key": steward}
-    table = facts(
-        f"Site {name} is made",
-        {
-            "folder": str(home),
-            "for the roster": f"{name}={site}",
-            "data steward's key": steward,
-            "next": "Send the line for the roster to the coordinator.\n"
-            "Fill in policy.toml, which allows nothing yet, and [data] in site.toml.",
-        },
-    )
-    show(document, table, as_json=as_json)
+    lines = f"""Site {name} is made in {home}.
+
+Send this line to the coordinator, for the roster:
+{name}={site}
+
+The data steward's key, already in policy.toml:
+{steward}
+
+Then fill in policy.toml, which allows nothing yet, and [data] in site.toml."""
+    show(document, lines, as_json=as_json)
 
 
 def _refuse_to_overwrite(home: Path) -> None:

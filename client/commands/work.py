@@ -2,12 +2,14 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from time import time
 from typing import Annotated
 
 import typer
 
-from client.commands.output import DEFAULT_CONFIG, ConfigPath, console
+from client.commands.output import DEFAULT_CONFIG, ConfigPath, say
 from client.gate.flower import supernode_argv, supernode_environment
 from client.gate.memory import open_log
 from client.gate.site_config import SiteConfig, read_site_config
@@ -31,20 +33,28 @@ def start(
     from client.gate.agent import Agent  # noqa: PLC0415
     from client.gate.opening import open_gate  # noqa: PLC0415
 
-    site = read_site_config(config)
-    log = open_log(site.site.folder)
-    gate = open_gate(site, now=int(time()))
-    stop = _stop_on_signals()
-    threads = [_supervise(site, log, stop)] if with_supernode else []
-    try:
-        console.print(f"The gate of {site.site.name} is at work; its log: {log.path}")
+    site, stop = read_site_config(config), _stop_on_signals()
+    with (
+        closing(open_gate(site, now=int(time()))) as gate,
+        closing(open_log(site.site.folder)) as log,
+        _supernode(site, log, stop) if with_supernode else nullcontext(),
+    ):
+        say(f"The gate of {site.site.name} is at work; its log: {log.path}")
         Agent(site, client_app(gate), log).run(stop)
+
+
+@contextmanager
+def _supernode(site: SiteConfig, log: SiteLog, stop: threading.Event) -> Iterator[None]:
+    """Keep the SuperNode running in a thread; leaving stops both."""
+    output = log.path.with_name("supernode.log")
+    supervisor = Supervisor(supernode_argv(site), supernode_environment(site), output, log)
+    thread = threading.Thread(target=supervisor.run, args=[stop], name="supernode")
+    thread.start()
+    try:
+        yield
     finally:
         stop.set()
-        for thread in threads:
-            thread.join()
-        gate.close()
-        log.close()
+        thread.join()
 
 
 def _stop_on_signals() -> threading.Event:
@@ -52,11 +62,3 @@ def _stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
-
-
-def _supervise(site: SiteConfig, log: SiteLog, stop: threading.Event) -> threading.Thread:
-    output = log.path.with_name("supernode.log")
-    supervisor = Supervisor(supernode_argv(site), supernode_environment(site), output, log)
-    thread = threading.Thread(target=supervisor.run, args=[stop], name="supernode")
-    thread.start()
-    return thread

@@ -44,13 +44,20 @@ class Supervisor:
         failures = 0
         while not stop.is_set():
             began = time.monotonic()
-            status = self._live(stop, patience)
+            status = self._life(stop, patience)
             if stop.is_set():
                 return
             failures = 1 if time.monotonic() - began > patience.settled_s else failures + 1
             delay = patience.after(failures)
             self._log.alarm("supernode-ended", exit_code=status, attempt=failures, delay_s=delay)
             stop.wait(delay)
+
+    def _life(self, stop: threading.Event, patience: Patience) -> int | None:
+        try:
+            return self._live(stop, patience)
+        except OSError as error:  # not installed, or no process to be had: it may pass
+            self._log.alarm("supernode-not-started", error=error)
+            return None
 
     def _live(self, stop: threading.Event, patience: Patience) -> int:
         with (

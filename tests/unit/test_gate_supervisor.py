@@ -65,6 +65,13 @@ def test_child_that_does_not_listen_is_made_to_end(
     run(*supervised(tmp_path, code), tmp_path / "output", 1)
 
 
+def test_command_that_is_not_there_is_tried_again_and_noted(tmp_path: Path) -> None:
+    log = SiteLog(tmp_path / "log.jsonl")
+    supervisor = Supervisor([str(tmp_path / "none")], {}, tmp_path / "output", log)
+    run(supervisor, log, tmp_path / "log.jsonl", 4)
+    assert "supernode-not-started" in (tmp_path / "log.jsonl").read_text()
+
+
 def test_waits_double_up_to_the_longest() -> None:
     waits = [Patience().after(failures) for failures in (1, 2, 3, 7, 8, 10_000)]
     assert waits == [1.0, 2.0, 4.0, 60.0, 60.0, 60.0]

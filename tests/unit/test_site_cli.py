@@ -1,0 +1,314 @@
+"""The `concause site` commands, from an empty folder to a ledger, on real records."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from time import time
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tomlkit
+from click.testing import Result
+from typer.testing import CliRunner
+
+from client.__main__ import app
+from client.gate.gate import Gate
+from client.gate.keys import create_key, load_key
+from client.gate.ledger import Kind
+from client.gate.opening import open_gate
+from client.gate.site_config import SiteConfig, read_roster, read_site_config
+from protocol.errors import PolicyError, StorageError, UsageError
+from protocol.privacy.plan import compile_plan
+from protocol.secagg.descriptor import Descriptor, sign_descriptor
+from protocol.secagg.messages import Invitation, encode_message
+from protocol.secagg.roster import Roster, RosterSite
+from protocol.signing import public_key
+from protocol.study.document import parse_study
+from tests.support.site_world import STUDY, entries, key
+
+RECORDS = {"a": [0, 1, 1, 0, 1], "b": [1, 1, 0, 0, 1], "person": [1, 2, 3, 4, 5]}
+COST = compile_plan(parse_study(STUDY)).rho
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site that was set up by hand, as its administrator would."""
+
+    folder: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "site.toml"
+
+    @property
+    def study(self) -> Path:
+        return self.folder / "study.toml"
+
+    @property
+    def config(self) -> SiteConfig:
+        return read_site_config(self.settings)
+
+    def run(self, *arguments: str, stdin: str = "") -> Result:
+        """Run a command on this site; what it raises is raised."""
+        argv = [*arguments, "--config", str(self.settings)]
+        return CliRunner().invoke(app, argv, input=stdin, catch_exceptions=False)
+
+    def document(self, *arguments: str) -> dict[str, Any]:
+        """Return the JSON that a command prints."""
+        document: dict[str, Any] = json.loads(self.run(*arguments, "--json").stdout)
+        return document
+
+    def edit(self, name: str, **settings: Any) -> None:
+        """Change top-level settings of one of the site's files."""
+        path = self.folder / name
+        document = tomlkit.parse(path.read_text())
+        document.update(settings)
+        path.write_text(tomlkit.dumps(document))
+
+
+def set_up(folder: Path, *options: str) -> Result:
+    argv = ["init", "north", "--folder", str(folder), "--insecure", *options]
+    return CliRunner().invoke(app, argv, catch_exceptions=False)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return a site with records, roster, study, and a policy that allows it."""
+    folder = tmp_path / "north"
+    made = json.loads(set_up(folder, "--unit-column", "person", "--json").stdout)
+    pq.write_table(pa.table(RECORDS), folder / "records.parquet")
+    members = [RosterSite("north", public_key(load_key(folder / "keys" / "site.key")))]
+    members += [RosterSite(name, public_key(key(name))) for name in ("east", "west")]
+    roster = Roster("testers", public_key(key("coordinator")), tuple(members))
+    assert made["public_key"] == roster.sites[0].key.hex()
+    (folder / "roster.json").write_bytes(roster.canonical)
+    (folder / "study.toml").write_text(STUDY)
+    place = Place(folder)
+    place.edit(
+        "policy.toml",
+        roster=roster.hash.hex(),
+        aggregation=["masking"],
+        cohort={"n_min": 3, "noise_shares": 3},
+        budget={"lifetime": {"rho": 0.1}, "study": {"rho": 0.1}},
+    )
+    return place
+
+
+@pytest.fixture
+def gate(place: Place) -> Iterator[Gate]:
+    with closing(open_gate(place.config, now=int(time()))) as gate:
+        yield gate
+
+
+def invitation(place: Place) -> bytes:
+    study = parse_study(STUDY)
+    plan = compile_plan(study)
+    descriptor = Descriptor(
+        counter=1,
+        roster_hash=read_roster(place.config.site.roster).hash,
+        study_hash=study.hash,
+        plan_hash=plan.hash,
+        length=plan.length,
+        threshold=study.cohort.threshold,
+        n_min=study.cohort.n_min,
+        colluders=study.cohort.tolerated_colluders,
+        deadline=int(time()) + 600,
+    )
+    return encode_message(Invitation(sign_descriptor(descriptor, key("coordinator"))))
+
+
+def test_new_site_is_closed_to_others_and_allows_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "north"
+    shown = set_up(folder).stdout
+    config = read_site_config(folder / "site.toml")
+    assert public_key(load_key(config.site.signing_key)).hex() in shown
+    assert {path.stat().st_mode & 0o777 for path in (folder, folder / "keys")} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in (folder / "keys").iterdir()} == {0o600}
+    (folder / "study.toml").write_text(STUDY)
+    (folder / "roster.json").write_bytes(
+        Roster("x", public_key(key("c")), (RosterSite("north", public_key(key("n"))),)).canonical
+    )
+    with pytest.raises(PolicyError) as refused:
+        Place(folder).run("approve", str(folder / "study.toml"), "--yes")
+    assert refused.value.code == "policy-roster-unset"
+
+
+def test_new_site_goes_into_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, ["init", "north"], catch_exceptions=False)
+    assert read_site_config(Path("north/site.toml")).flower.insecure is False
+
+
+def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "north"
+    set_up(folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError) as refused:
+        set_up(folder)
+    assert refused.value.code == "site-exists"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_name_that_no_roster_takes_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    argv = ["init", "St. Mary", "--folder", str(tmp_path / "new")]
+    with pytest.raises(UsageError, match=r"site\.name"):
+        CliRunner().invoke(app, argv, catch_exceptions=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_check_shows_how_the_records_fit(place: Place) -> None:
+    document = place.document("check", str(place.study))
+    assert (document["ready"], document["rows"], document["units"]) == (True, 5, 5)
+    assert "Nothing to mend." in place.run("check", str(place.study)).stdout
+
+
+def test_check_of_records_that_do_not_fit_ends_with_exit_code_2(place: Place) -> None:
+    study = place.folder / "other.toml"
+    study.write_text(
+        STUDY.replace("variables.b", "variables.c")
+        .replace("-> b", "-> c")
+        .replace('outcome = "b"', 'outcome = "c"')
+    )
+    result = place.run("check", str(study))
+    assert result.exit_code == 2
+    assert "c has no column" in result.stdout
+
+
+def test_approval_shows_what_leaves_and_asks(place: Place) -> None:
+    result = place.run("approve", str(place.study), stdin="n\n")
+    assert result.exit_code == 1
+    for words in ("The testers", "9 integers", "at least 3 of 3 sites", "Approve?"):
+        assert words in result.stdout
+    assert place.document("status")["approvals"] == []
+
+
+def test_approved_study_is_answered_and_charged_to_the_ledger(place: Place, gate: Gate) -> None:
+    assert place.run("approve", str(place.study), stdin="y\n").exit_code == 0
+    assert "body" in gate.respond(invitation(place), now=int(time()))
+    (entry,) = place.document("ledger")["entries"]
+    assert (entry["kind"], Fraction(entry["rho"])) == ("reservation", COST)
+    status = place.document("status")
+    assert [found["step"] for found in status["rounds"]] == ["advertised"]
+    assert Fraction(status["budget"]["remaining"]) == Fraction(1, 10) - COST
+
+
+def test_refusal_is_in_the_ledger_for_people_too(place: Place, gate: Gate) -> None:
+    gate.respond(invitation(place), now=int(time()))
+    (entry,) = entries(gate, Kind.REFUSAL)
+    shown = place.run("ledger").stdout
+    assert "refusal" in shown
+    assert str(entry.incident)[:6] in shown
+
+
+def test_records_that_change_after_the_approval_void_it(place: Place, gate: Gate) -> None:
+    place.run("approve", str(place.study), "--yes")
+    pq.write_table(pa.table(RECORDS | {"b": [0, 0, 0, 0, 0]}), place.folder / "records.parquet")
+    with pytest.raises(PolicyError) as refused:
+        gate.answer(invitation(place), now=int(time()))
+    assert refused.value.code == "approval-other-snapshot"
+
+
+def test_approval_has_the_terms_that_were_asked_for(place: Place) -> None:
+    study = str(place.study)
+    place.run("approve", study, "--yes", "--rho-cap", "0.1", "--expires", "2050-01-31")
+    standing = place.document("status")["approvals"][0]["standing"]
+    assert (standing["rho_cap"], standing["expires"]) == ("1/10", 2_527_286_399)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--rho-cap", "0.0001"], "rho-cap-below-cost"),
+        (["--rho-cap", "much"], "not-a-number"),
+        (["--expires", "2020-01-01"], "expiry-out-of-range"),
+        (["--expires", "2199-01-01"], "expiry-out-of-range"),
+        (["--key", "none.key"], "file-not-readable"),
+    ],
+)
+def test_approval_on_terms_that_cannot_be_is_refused(
+    place: Place, options: list[str], code: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        place.run("approve", str(place.study), "--yes", *options)
+    assert refused.value.code == code
+
+
+def test_json_does_not_ask_and_so_needs_a_yes(place: Place) -> None:
+    with pytest.raises(UsageError) as refused:
+        place.run("approve", str(place.study), "--json")
+    assert refused.value.code == "confirmation-needed"
+
+
+def test_approval_with_a_key_that_the_policy_does_not_name_is_refused(place: Place) -> None:
+    create_key(place.folder / "other.key")
+    with pytest.raises(PolicyError) as refused:
+        place.run("approve", str(place.study), "--yes", "--key", str(place.folder / "other.key"))
+    assert refused.value.code == "approver-unknown"
+
+
+def test_approval_without_any_key_is_refused(place: Place) -> None:
+    text = place.settings.read_text().replace("approver_key =", "# approver_key =")
+    place.settings.write_text(text)
+    with pytest.raises(UsageError) as refused:
+        place.run("approve", str(place.study), "--yes")
+    assert refused.value.code == "approver-key-unset"
+
+
+def test_study_that_is_not_there_is_refused(place: Place) -> None:
+    with pytest.raises(UsageError) as refused:
+        place.run("approve", str(place.folder / "none.toml"), "--yes")
+    assert refused.value.code == "file-not-readable"
+
+
+def test_status_of_a_new_site_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "north"
+    set_up(folder)
+    status = Place(folder).document("status")
+    assert status["roster"]["code"] == "roster-not-found"
+    assert status["budget"]["code"] == "policy-budget-unset"
+    assert "Not yet." in Place(folder).run("status").stdout
+
+
+def test_status_names_an_approval_that_does_not_stand_any_more(place: Place) -> None:
+    place.run("approve", str(place.study), "--yes")
+    assert "stands until" in place.run("status").stdout
+    place.edit("policy.toml", approvers=[])
+    (approval,) = place.document("status")["approvals"]
+    assert approval["standing"]["code"] == "approver-unknown"
+
+
+def test_start_answers_until_told_to_stop(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[object] = []
+    monkeypatch.setattr("client.gate.agent.Agent.run", lambda _, stop: served.append(stop))
+    monkeypatch.setattr("client.commands.work.signal.signal", lambda *_: None)
+    assert "is at work" in place.run("start").stdout
+    assert len(served) == 1
+    with closing(open_gate(place.config, now=int(time()))):
+        pass  # the first gate has let go of its folder
+
+
+def test_start_with_supernode_runs_it_as_long_as_the_gate(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[bool] = []
+    monkeypatch.setattr("client.gate.agent.Agent.run", lambda *_: None)
+    monkeypatch.setattr("client.commands.work.signal.signal", lambda *_: None)
+    monkeypatch.setattr(
+        "client.gate.supervisor.Supervisor.run", lambda _, stop: ran.append(stop.wait(20))
+    )
+    place.run("start", "--with-supernode")
+    assert ran == [True]
+
+
+def test_second_gate_is_not_started(place: Place, gate: Gate) -> None:
+    assert gate is not None
+    with pytest.raises(StorageError) as refused:
+        place.run("start")
+    assert refused.value.code == "gate-already-running"
