@@ -4,6 +4,7 @@ Every rule of the protocol is the machine's. What is decided here is only how lo
 wait and whom to leave out: a site that refuses, errs or stays silent is out of the step.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from protocol.errors import CohortError, ConcauseError, PeerError, StorageError, UsageError
@@ -31,7 +32,7 @@ from server.rounds.board import Board
 from server.rounds.carrier import Address, Answered, Broken, Declined, Reply, Transport
 from server.rounds.clock import Clock, Timings
 from server.rounds.folder import RoundFolder, TranscriptFile
-from server.rounds.status import Outcome, Refusal, Step, parse_refusal
+from server.rounds.status import Outcome, Refusal, RoundStatus, Step, parse_refusal
 
 _STEPS: Mapping[type[CoordinatorState], Step] = {
     CollectingAdverts: "advertise",
@@ -59,7 +60,7 @@ def drive(folder: RoundFolder, transport: Transport, clock: Clock, timings: Timi
         try:
             complete = _Drive(folder, transcript, board, transport, clock, timings).run()
         except ConcauseError as error:
-            board.close(_outcome(error), str(error))
+            board.close(_outcome(error), f"{error} {_refusals(board.status)}".strip())
             raise
         except Exception as error:
             board.close("failed", f"A fault in the round driver ({type(error).__name__}).")
@@ -81,6 +82,15 @@ def _check_not_over(folder: RoundFolder) -> None:
 def _outcome(error: ConcauseError) -> Outcome:
     """Return "failed" where machines failed and the round can be taken up again."""
     return "failed" if isinstance(error, StorageError) else "refused"
+
+
+def _refusals(status: RoundStatus) -> str:
+    """Return with which codes sites refused, and how many with each; empty if none did."""
+    refusals = [site.refusal for site in status.sites]
+    refusals += [stranger.refusal for stranger in status.strangers]
+    codes = Counter(refusal.code for refusal in refusals if refusal is not None)
+    counted = ", ".join(f"{code} ({count})" for code, count in sorted(codes.items()))
+    return f"Sites refused: {counted}." if counted else ""
 
 
 class _Drive:
