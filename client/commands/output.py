@@ -1,6 +1,7 @@
 """How a site's command reads its files and shows its result, for people or as JSON."""
 
 import json
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -22,7 +23,8 @@ ConfigPath = Annotated[
 ]
 StudyPath = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
 DEFAULT_CONFIG = Path("site.toml")
-console = Console(highlight=False)
+PIPED_WIDTH = 120
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def show(document: Mapping[str, Any], *renderables: RenderableType, as_json: bool) -> None:

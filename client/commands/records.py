@@ -128,6 +128,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 def _ledger_table(entries: tuple[Entry, ...]) -> Table:
     table = Table("no.", "time (UTC)", "entry", "rho", "code", "study", "round", "id")
+    table.columns[4].overflow = "fold"
     for entry in entries:
         table.add_row(*_ledger_row(entry))
     return table
@@ -140,8 +141,8 @@ def _ledger_row(entry: Entry) -> tuple[str, ...]:
         entry.kind.value,
         "" if entry.rho is None else cost(entry.rho),
         entry.code or "",
-        entry.study.hex()[:12] if entry.study else "",
-        entry.session.hex()[:12] if entry.session else "",
+        entry.study.hex()[:8] if entry.study else "",
+        entry.session.hex()[:8] if entry.session else "",
         entry.incident or "",
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands.output import DEFAULT_CONFIG, ConfigPath, say
+from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, show
 from client.gate.flower import supernode_argv, supernode_environment
 from client.gate.memory import open_log
 from client.gate.site_config import SiteConfig, read_site_config
@@ -23,6 +23,7 @@ def start(
     with_supernode: Annotated[
         bool, typer.Option("--with-supernode", help="Run and supervise the SuperNode too.")
     ] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Answer the coordinator's rounds until stopped (Ctrl-C or SIGTERM).
 
@@ -39,7 +40,8 @@ def start(
         closing(open_log(site.site.folder)) as log,
         _supernode(site, log, stop) if with_supernode else nullcontext(),
     ):
-        say(f"The gate of {site.site.name} is at work; its log: {log.path}")
+        words = f"The gate of {site.site.name} is at work; its log: {log.path}"
+        show({"site": site.site.name, "log": str(log.path)}, words, as_json=as_json)
         Agent(site, client_app(gate), log).run(stop)
 
 

@@ -70,25 +70,26 @@ class Agent:
         with self._client(auth) as claims:
             while not stop.is_set():
                 try:
-                    busy = self._turn(claims)
-                    failures = 0
-                except Exception as error:  # noqa: BLE001 - the process's outermost loop
+                    token = _claim(claims)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the SuperNode may come back
                     failures += 1
                     self._report(error, failures)
                     stop.wait(self._pauses.after(failures))
+                    continue
+                failures = 0
+                if token is None:
+                    stop.wait(self._pauses.poll_s)
                 else:
-                    stop.wait(0 if busy else self._pauses.poll_s)
+                    self._serve(token)
 
-    def _turn(self, claims: RuntimeHttpClient) -> bool:
-        request = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
-        response = claims.AcquireTask(request)
-        if not (response.HasField("task") and response.token):
-            return False
-        with self._client(RuntimeTokenHttpInterceptor(response.token)) as client:
-            self._serve(client)
-        return True
+    def _serve(self, token: str) -> None:
+        try:
+            with self._client(RuntimeTokenHttpInterceptor(token)) as client:
+                self._exchange(client)
+        except Exception as error:  # noqa: BLE001 - the task is lost; the next one may not be
+            self._log.alarm("task-failed", error=error)
 
-    def _serve(self, client: RuntimeHttpClient) -> None:
+    def _exchange(self, client: RuntimeHttpClient) -> None:
         heartbeat = HeartbeatSender(_heartbeat(client))
         heartbeat.start()
         context, status = None, SubStatus.FAILED
@@ -119,10 +120,14 @@ class Agent:
         )
 
     def _report(self, error: Exception, failures: int) -> None:
-        if failures == 1:
-            self._log.alarm("supernode-unreachable", error=error, attempt=failures)
-        elif failures & (failures - 1) == 0:  # at powers of two: a long outage is few lines
-            self._log.note("supernode-unreachable", attempt=failures)
+        if failures & (failures - 1) == 0:  # at powers of two: a long outage is few lines
+            self._log.note("supernode-unreachable", attempt=failures, code=type(error).__name__)
+
+
+def _claim(claims: RuntimeHttpClient) -> str | None:
+    """Return the token of a task for this site's app, if there is one."""
+    response = claims.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+    return response.token if response.HasField("task") and response.token else None
 
 
 def _heartbeat(client: RuntimeHttpClient) -> Callable[[], bool]:

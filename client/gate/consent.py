@@ -18,7 +18,7 @@ from client.gate.approvals import (
     read_approval,
 )
 from client.gate.ledger import Caps
-from client.gate.policy import Policy, check_roster, check_study, read_policy
+from client.gate.policy import Policy, check_approvers, check_roster, check_study, read_policy
 from client.gate.site_config import SiteConfig, read_roster
 from client.source.count_source import CountSource
 from protocol.errors import PolicyError
@@ -97,12 +97,13 @@ class Consents:
         """Return the policy, and the roster that it allows.
 
         Raises:
-            PolicyError: it allows another roster, or none.
+            PolicyError: it allows another roster, none, or a party of it to approve.
             UsageError: a file is missing or malformed.
         """
         policy = read_policy(self._config.site.policy)
         roster = read_roster(self._config.site.roster)
         check_roster(policy, roster)
+        check_approvers(policy, roster)
         return policy, roster
 
     def examine(self, study: Study, *, now: int) -> Examined:

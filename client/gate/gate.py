@@ -96,6 +96,7 @@ class Gate:
             descriptor, state, message = self._step(request, live, now)
             answer = encode_message(message)
             self._live[request.session] = LiveRound(descriptor, state, body, answer)
+            self._note_answer(message, descriptor)
             return answer
 
     def refuse(self, error: Exception, body: bytes, *, now: int) -> Refusal:
@@ -148,6 +149,15 @@ class Gate:
                 return live.descriptor, *self._agree(live, request, now)
             case Quorum():
                 return live.descriptor, *self._reveal(live, request, now)
+
+    def _note_answer(self, message: SiteMessage, descriptor: Descriptor) -> None:
+        with suppress(OSError):  # it is committed: a full disk must not keep the answer back
+            self._log.note(
+                "answered",
+                step=type(message).__name__,
+                session=message.session.hex(),
+                study=descriptor.study_hash.hex(),
+            )
 
     def _advertise(self, invitation: Invitation, now: int) -> tuple[SiteState, SiteMessage]:
         descriptor = invitation.signed.descriptor

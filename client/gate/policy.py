@@ -6,7 +6,7 @@ The file is read anew for every round, so that a stricter rule holds from the ne
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ from protocol.secagg.roster import Roster
 from protocol.study.study import Study
 
 LONGEST_ROUND_S = 86_400
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # a hash or a public key
 
 
 class Cap(Section):
@@ -65,8 +66,8 @@ class Policy(Section):
     """
 
     format: Literal["concause-policy/1"]
-    roster: str | None = None
-    approvers: tuple[str, ...] = ()
+    roster: Hex | None = None
+    approvers: tuple[Hex, ...] = ()
     aggregation: tuple[Literal["masking"], ...] = ()
     authors: tuple[str, ...] | None = None
     variables: tuple[str, ...] | None = None
@@ -115,6 +116,21 @@ def check_roster(policy: Policy, roster: Roster) -> None:
             "policy-other-roster",
             "The roster on this site's disk is not the one that its policy allows.",
             "Compare the roster file with the one that the consortium agreed on.",
+        )
+
+
+def check_approvers(policy: Policy, roster: Roster) -> None:
+    """Check that no party of the rounds may approve them.
+
+    Raises:
+        PolicyError: the policy names the key of the coordinator or of a site's gate.
+    """
+    parties = {roster.coordinator.hex(), *(site.key.hex() for site in roster.sites)}
+    if parties & set(policy.approvers):
+        raise PolicyError(
+            "policy-approver-is-a-party",
+            "The site's policy lets a key of the roster approve studies.",
+            "Name the data steward's own key under approvers in policy.toml.",
         )
 
 

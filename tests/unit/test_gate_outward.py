@@ -23,6 +23,7 @@ from protocol.errors import (
     StorageError,
     UsageError,
 )
+from protocol.secagg.messages import Invitation, encode_message
 from tests.support.site_world import NOW, World
 
 PLANTED = "patient 4711, HIV positive"
@@ -97,6 +98,7 @@ def test_refusal_is_in_the_log_under_the_id_that_left(world: World) -> None:
     refusal = canonical.decode(world.open(0).respond(b"\x99", now=NOW)["refusal"])
     assert isinstance(refusal, dict)
     (line,) = lines(world)
+    assert (line["event"], line["level"]) == ("refused", "warning")
     assert (line["incident"], line["code"]) == (refusal["id"], refusal["code"])
     assert "trace" not in line
 
@@ -111,6 +113,27 @@ def test_refusal_leaves_even_when_the_disk_does_not_take_it(
 
     monkeypatch.setattr(gate._log, "alarm", full)
     assert b'"code":"unknown-message"' in gate.respond(b"\x99", now=NOW)["refusal"]
+
+
+def test_answer_is_noted_without_anything_of_its_content(world: World) -> None:
+    signed = world.issue()
+    world.open(0).answer(encode_message(Invitation(signed)), now=NOW)
+    (line,) = lines(world)
+    assert (line["event"], line["step"]) == ("answered", "Advert")
+    assert line["session"] == signed.descriptor.session.hex()
+
+
+def test_answer_leaves_even_when_the_log_does_not_take_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = world.open(0)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(gate._log, "note", full)
+    body = encode_message(Invitation(world.issue()))
+    assert gate.answer(body, now=NOW) == gate.answer(body, now=NOW)
 
 
 def test_log_drops_fields_that_are_not_on_the_list_and_says_so(tmp_path: Path) -> None:

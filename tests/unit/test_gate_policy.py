@@ -11,8 +11,9 @@ from client.gate.consent import Consents
 from client.gate.policy import read_policy
 from protocol.errors import PolicyError, UsageError
 from protocol.privacy.conversion import epsilon_of
+from protocol.signing import public_key
 from protocol.study.document import parse_study
-from tests.support.site_world import NOW, STUDY, World
+from tests.support.site_world import NOW, STUDY, World, key
 
 
 @pytest.fixture
@@ -74,6 +75,14 @@ def test_roster_that_the_policy_does_not_name_is_refused(world: World) -> None:
     assert refused.value.code == "policy-other-roster"
 
 
+@pytest.mark.parametrize("party", ["coordinator", "site-0", "site-2"])
+def test_party_of_the_roster_may_not_approve(world: World, party: str) -> None:
+    world.set_policy(0, 'approvers = ["', f'approvers = ["{public_key(key(party)).hex()}", "')
+    with pytest.raises(PolicyError) as refused:
+        examined(world)
+    assert refused.value.code == "policy-approver-is-a-party"
+
+
 @pytest.mark.parametrize("table", ["lifetime", "study"])
 def test_cap_that_is_not_set_allows_nothing(world: World, table: str) -> None:
     world.set_policy(0, f"[budget.{table}]\nrho = 0.1", "")
@@ -99,6 +108,7 @@ def test_cap_in_epsilon_is_worth_no_more_than_that_epsilon(world: World) -> None
         ("rho = 0.1", "epsilon = 1.0", "give rho, or epsilon and delta"),
         ("n_min = 3", "n_mim = 3", "cohort.n_mim is not a setting"),
         ('format = "concause-policy/1"', "", "format is missing"),
+        ('approvers = ["', 'approvers = ["0x', "approvers.0"),
         ('aggregation = ["masking"]', 'aggregation = ["trust-me"]', "aggregation.0"),
     ],
 )
