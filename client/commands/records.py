@@ -108,6 +108,7 @@ def _round(record: Record) -> dict[str, Any]:
         "counter": record.counter,
         "study": record.study.hex(),
         "step": record.step.value,
+        "abandoned": record.abandoned,
         "began": record.began,
         "changed": record.changed,
     }
@@ -186,7 +187,8 @@ def _rounds_table(document: dict[str, Any]) -> Table | str:
     table.title, table.title_justify = "Rounds", "left"
     for found in document["rounds"]:
         shown = found["session"][:12], str(found["counter"]), found["study"][:12]
-        table.add_row(*shown, found["step"], moment(found["changed"]))
+        lost = " (lost)" if found["abandoned"] is not None else ""
+        table.add_row(*shown, found["step"] + lost, moment(found["changed"]))
     return table
 
 

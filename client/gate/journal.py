@@ -22,10 +22,11 @@ CREATE TABLE journal (
     survivors BLOB,
     began INTEGER NOT NULL,
     changed INTEGER NOT NULL,
+    abandoned INTEGER,
     UNIQUE (coordinator, counter)
 )"""
 
-_COLUMNS = "session, coordinator, counter, study, step, survivors, began, changed"
+_COLUMNS = "session, coordinator, counter, study, step, survivors, began, changed, abandoned"
 _COUNTER_BYTES = 8  # big-endian, so that SQLite's order of blobs is the order of counters
 
 
@@ -38,7 +39,6 @@ class Step(StrEnum):
     MASKED = "masked"
     AGREED = "agreed"
     REVEALED = "revealed"
-    ABANDONED = "abandoned"
 
 
 FOLLOWS = {
@@ -48,12 +48,14 @@ FOLLOWS = {
     Step.AGREED: Step.MASKED,
     Step.REVEALED: Step.AGREED,
 }
-ENDED = frozenset({Step.REVEALED, Step.ABANDONED})
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One round of the journal; times in seconds since 1970."""
+    """One round of the journal; times in seconds since 1970.
+
+    A round that is `abandoned` came as far as `step` and can never go on.
+    """
 
     session: SessionId
     coordinator: PublicKey
@@ -63,6 +65,7 @@ class Record:
     survivors: Digest | None
     began: int
     changed: int
+    abandoned: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Journal:
         with self._database.transaction():
             self.check_opening(opening)
             self._database.write(
-                f"INSERT INTO journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, NULL, ?, ?)",  # noqa: S608
+                f"INSERT INTO journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, NULL, ?, ?, NULL)",  # noqa: S608
                 opening.session,
                 opening.coordinator,
                 opening.counter.to_bytes(_COUNTER_BYTES, "big"),
@@ -126,7 +129,7 @@ class Journal:
         """
         changed = self._database.write(
             "UPDATE journal SET step = ?, survivors = coalesce(survivors, ?), changed = ?"
-            " WHERE session = ? AND step = ?",
+            " WHERE session = ? AND step = ? AND abandoned IS NULL",
             step.value,
             survivors,
             now,
@@ -143,8 +146,8 @@ class Journal:
     def abandon(self, session: SessionId, *, now: int) -> None:
         """Write down that a round will never go on here."""
         self._database.write(
-            "UPDATE journal SET step = ?, changed = ? WHERE session = ? AND step <> ?",
-            Step.ABANDONED.value,
+            "UPDATE journal SET abandoned = ?"
+            " WHERE session = ? AND step <> ? AND abandoned IS NULL",
             now,
             session,
             Step.REVEALED.value,
@@ -170,13 +173,17 @@ class Journal:
         return tuple(_record(row) for row in self._database.rows(query))
 
     def unfinished(self) -> tuple[Record, ...]:
-        """Return the rounds that could still go on, had nothing been lost."""
-        return tuple(record for record in self.records() if record.step not in ENDED)
+        """Return the rounds that could still go on, if their secrets are at hand."""
+        return tuple(
+            record
+            for record in self.records()
+            if record.step is not Step.REVEALED and record.abandoned is None
+        )
 
 
 def already_run(record: Record) -> PolicyError:
     """Return the refusal of a round that this site has been in before."""
-    if record.step is Step.ABANDONED:
+    if record.abandoned is not None:
         return PolicyError(
             "round-lost-in-restart",
             "The site was in this round and lost its secrets: it was restarted, or called to a "
@@ -191,6 +198,6 @@ def already_run(record: Record) -> PolicyError:
 
 
 def _record(row: Row) -> Record:
-    session, coordinator, counter, study, step, survivors, began, changed = row
+    session, coordinator, counter, study, step, *rest = row
     number = int.from_bytes(counter, "big")
-    return Record(session, coordinator, number, study, Step(step), survivors, began, changed)
+    return Record(session, coordinator, number, study, Step(step), *rest)

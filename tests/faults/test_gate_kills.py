@@ -114,5 +114,5 @@ def test_next_round_goes_through_after_a_kill(world: World, at: Point) -> None:
 def test_survivors_that_were_signed_stay_in_the_journal(world: World, at: Point) -> None:
     _, gate = run_until_killed(world, at)
     (record,) = gate._memory.journal.records()
-    assert record.step is Step.ABANDONED
+    assert (record.step, record.abandoned) == (Step.AGREED, NOW)
     assert record.survivors is not None

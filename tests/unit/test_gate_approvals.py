@@ -165,3 +165,12 @@ def test_approval_that_cannot_be_written_says_so(world: World) -> None:
     with pytest.raises(StorageError) as refused:
         store.write(world.study, b"")
     assert refused.value.code == "approval-not-written"
+
+
+def test_approval_that_cannot_be_read_says_so(world: World) -> None:
+    path = world.approve(0)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageError) as refused:
+        ApprovalFolder(world.config(0).site.folder).approval(world.study.hash)
+    assert refused.value.code == "approval-not-readable"

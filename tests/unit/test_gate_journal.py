@@ -89,8 +89,9 @@ def test_first_survivor_set_stays(journal: Journal) -> None:
 def test_abandoned_round_never_goes_on(journal: Journal, after: int) -> None:
     journal.begin(opening(1), now=NOW)
     session = opening(1).session
-    for step in STEPS[:after]:
-        journal.advance(session, step, now=NOW)
+    reached = Step.ADVERTISED
+    for reached in STEPS[:after]:
+        journal.advance(session, reached, now=NOW)
     journal.abandon(session, now=NOW)
     with pytest.raises(PolicyError):
         journal.advance(session, STEPS[after], now=NOW)
@@ -98,6 +99,7 @@ def test_abandoned_round_never_goes_on(journal: Journal, after: int) -> None:
         journal.begin(opening(1), now=NOW)
     assert refused.value.code == "round-lost-in-restart"
     assert journal.unfinished() == ()
+    assert (journal.records()[0].step, journal.records()[0].abandoned) == (reached, NOW)
 
 
 def test_finished_round_is_not_abandoned(journal: Journal) -> None:
@@ -105,4 +107,4 @@ def test_finished_round_is_not_abandoned(journal: Journal) -> None:
     for step in STEPS:
         journal.advance(opening(1).session, step, now=NOW)
     journal.abandon(opening(1).session, now=NOW)
-    assert journal.records()[0].step is Step.REVEALED
+    assert (journal.records()[0].step, journal.records()[0].abandoned) == (Step.REVEALED, None)

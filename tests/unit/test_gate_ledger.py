@@ -197,3 +197,12 @@ def test_file_that_is_no_database_is_refused(path: Path) -> None:
 def test_state_file_is_private(path: Path, ledger: Ledger) -> None:
     ledger.reserve(request(1), CAPS, now=NOW)
     assert {file.stat().st_mode & 0o777 for file in path.parent.glob("gate.sqlite*")} == {0o600}
+
+
+def test_disk_that_cannot_keep_a_log_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError) as refused:
+        Database(Path(":memory:"), SCHEMA)
+    assert refused.value.code == "state-not-durable"
