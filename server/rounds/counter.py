@@ -1,6 +1,6 @@
 """The coordinator's round counter: durable, and strictly increasing whatever happens.
 
-A site refuses a counter that is not above the last one it saw (SPEC 4.4), so a number is
+A site refuses a counter that is not above the last one it saw (SPEC 7.4), so a number is
 used up the moment it is taken, even if no round comes of it.
 """
 

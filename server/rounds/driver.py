@@ -60,7 +60,7 @@ def drive(folder: RoundFolder, transport: Transport, clock: Clock, timings: Timi
         try:
             complete = _Drive(folder, transcript, board, transport, clock, timings).run()
         except ConcauseError as error:
-            board.close(_outcome(error), f"{error} {_refusals(board.status)}".strip())
+            board.close(_outcome(error), _reason(error, board.status))
             raise
         except Exception as error:
             board.close("failed", f"A fault in the round driver ({type(error).__name__}).")
@@ -84,13 +84,19 @@ def _outcome(error: ConcauseError) -> Outcome:
     return "failed" if isinstance(error, StorageError) else "refused"
 
 
-def _refusals(status: RoundStatus) -> str:
-    """Return with which codes sites refused, and how many with each; empty if none did."""
+def _reason(error: ConcauseError, status: RoundStatus) -> str:
+    """Return why the round ended: the error, who is at fault, with which codes sites refused."""
+    parts = [str(error)]
+    if isinstance(error, PeerError) and error.culprits:
+        names = ", ".join(status.sites[culprit].name for culprit in error.culprits)
+        parts.append(f"At fault: {names}.")
     refusals = [site.refusal for site in status.sites]
     refusals += [stranger.refusal for stranger in status.strangers]
     codes = Counter(refusal.code for refusal in refusals if refusal is not None)
-    counted = ", ".join(f"{code} ({count})" for code, count in sorted(codes.items()))
-    return f"Sites refused: {counted}." if counted else ""
+    if codes:
+        counted = ", ".join(f"{code} ({count})" for code, count in sorted(codes.items()))
+        parts.append(f"Sites refused: {counted}.")
+    return " ".join(parts)
 
 
 class _Drive:

@@ -13,7 +13,7 @@ from protocol.errors import ConcauseError, PeerError
 
 Step: TypeAlias = Literal[
     "connect", "advertise", "share", "mask", "agree", "reveal", "complete"
-]  # connect: before R0, while nodes are awaited; then R0 to R4 of SPEC 4
+]  # connect: before R0, while nodes are awaited; then R0 to R4 of SPEC 4.6
 SiteState: TypeAlias = Literal["pending", "answered", "refused", "dropped"]
 Outcome: TypeAlias = Literal["running", "complete", "refused", "failed"]
 MAX_TEXT = 1000  # characters of one text in a refusal

@@ -11,6 +11,7 @@ from protocol.errors import CohortError, PeerError, StorageError, UsageError
 from protocol.identifiers import SiteId
 from protocol.secagg.coordinator_states import Complete
 from protocol.secagg.messages import Advert, decode_answer, encode_message
+from protocol.secagg.site_states import AwaitingAdverts
 from protocol.secagg.transcript import decode, verify_transcript
 from server.rounds.carrier import Address, Answered, Reply, Transport
 from server.rounds.driver import drive
@@ -227,6 +228,28 @@ def test_a_forged_advert_does_not_take_the_place_of_the_true_one(tmp_path: Path)
     (stranger,) = status_of(folder).strangers
     assert stranger.address == str(forger)
     assert stranger.reason.startswith("bad-signature")
+
+
+class FalseDealer(SiteDouble):
+    """Deals shares of another secret than the one it committed to."""
+
+    def respond(self, body: bytes) -> dict[str, bytes]:
+        response = super().respond(body)
+        if isinstance(self._state, AwaitingAdverts):
+            other = replace(self._state.secrets, self_mask=bytes(32))
+            self._state = replace(self._state, secrets=other)
+        return response
+
+
+def test_a_dealer_whose_shares_prove_false_ends_the_round_and_is_named(tmp_path: Path) -> None:
+    sites = {**doubles(WORLD), Address(FIRST_ADDRESS + 1): FalseDealer(WORLD, 1)}
+    folder = issued(WORLD, tmp_path / "round")
+    with pytest.raises(PeerError) as caught:
+        drive(folder, LoopbackTransport(sites), FakeClock(), TIMINGS)
+    assert (caught.value.code, caught.value.culprits) == ("false-dealing", (1,))
+    status = status_of(folder)
+    assert status.outcome == "refused"
+    assert status.reason.endswith("At fault: site-1.")
 
 
 @pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
