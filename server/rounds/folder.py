@@ -98,7 +98,8 @@ class RoundFolder:
 
     def write_status(self, status: RoundStatus) -> None:
         """Replace the status; a reader sees the old one or the new one."""
-        replace_file(self.status, status.model_dump_json(indent=1).encode() + b"\n")
+        content = status.model_dump_json(indent=1).encode() + b"\n"
+        replace_file(self.status, content, durable=False)  # written often, needed by nobody
 
     def read_addresses(self, roster: Roster) -> dict[Address, SiteId]:
         """Return the sites whose addresses are known; none if there is no such file.
@@ -177,18 +178,21 @@ def create_round_folder(path: Path, header: Header, study_text: str) -> RoundFol
     return folder
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; it is on the disk when this returns."""
+def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all; if durable, it is on the disk when this returns."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        _write_durably(descriptor, content)
+        _write(descriptor, content)
+        if durable:
+            os.fsync(descriptor)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _recover(descriptor: int, header: Header) -> TranscriptFile:
@@ -224,10 +228,14 @@ def _lock(descriptor: int, path: Path) -> None:
 
 
 def _write_durably(descriptor: int, content: bytes) -> None:
+    _write(descriptor, content)
+    os.fsync(descriptor)
+
+
+def _write(descriptor: int, content: bytes) -> None:
     remaining = memoryview(content)
     while remaining:
         remaining = remaining[os.write(descriptor, remaining) :]
-    os.fsync(descriptor)
 
 
 def _sync_folder(path: Path) -> None:

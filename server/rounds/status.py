@@ -1,6 +1,7 @@
 """What a round's `status.json` says: for people and commands to read, never for the protocol.
 
-The transcript alone decides how a round goes on; this file may be lost without harm.
+The transcript decides how a round goes on; of this file the driver reads only whether the
+round was refused, and it may be lost without harm.
 Words from a site are bounded and printable before they are stored here.
 """
 
