@@ -9,7 +9,7 @@ from server.release.basis import Basis
 from server.release.marginals import Marginal, noisy_rows
 from server.release.support import Support
 
-_HEAVY_PRIOR = 0.1  # share of the persons whose mechanism is decided by the prior
+_TOO_MUCH = 0.1  # share of the data in combinations that cannot speak for themselves
 _MOST_LISTED = 5
 _BLURRED = 0.05  # a share with noise of this standard deviation says little
 
@@ -54,7 +54,7 @@ def _about_rows(basis: Basis) -> Iterable[Alert]:
             Weight.CAUTION,
             "The row count drowns in the noise",
             f"The released count of rows is {rows:,}, with noise of standard deviation "
-            f"{number(deviation)}. Everything below rests on the prior more than on data.",
+            f"{number(deviation)}. Everything below rests on assumptions more than on data.",
         )
 
 
@@ -96,10 +96,10 @@ def _about_supports(supports: Sequence[Support]) -> Iterable[Alert]:
         ]
         more = len(weak) - len(listed)
         yield Alert(
-            Weight.CAUTION if weak[0].weak_share > _HEAVY_PRIOR else Weight.NOTE,
+            Weight.CAUTION if weak[0].weak_share > _TOO_MUCH else Weight.NOTE,
             "Some combinations of causes are too rare for this budget",
-            "Where fewer records share a combination than noise could feign, the prior decides "
-            f"what follows from it. {'; '.join(listed)}{f'; {more} more' if more else ''}.",
+            "Where fewer records share a combination than noise could feign, the fit leans on "
+            f"the other combinations. {'; '.join(listed)}{f'; {more} more' if more else ''}.",
         )
 
 

@@ -26,6 +26,7 @@ from server.release.manifest import Manifest, release_id
 from server.release.self_contained import breaches
 from server.release.synthetic import check_synthetic, tally
 
+# Other BLAS kernels were seen to move a probability by 1e-14 and no draw at all.
 _TABLE_TOLERANCE = 1e-9  # of a probability
 _SUPPORT_TOLERANCE = 1e-6  # of a number of persons, relative
 _PART_TOLERANCE = 2  # parts per million, where the rounding of a draw fell the other way

@@ -79,7 +79,7 @@ def _headlines(findings: Findings) -> Mapping[str, object]:
         "rows_deviation": rows_deviation,
         "epsilon": rounded_up(plan.epsilon, 3),
         "delta": small(plan.delta),
-        "rho": rounded_up(plan.rho, 3),
+        "rho": rounded_up(plan.rho, 4),
         "row_bound": counted(findings.basis.study.unit.max_rows_per_unit, "row"),
         "intervention": _intervention(findings.answers),
     }

@@ -1,8 +1,8 @@
-"""How much of each mechanism rests on data, and how much on the prior.
+"""How much of each mechanism rests on its own data, and how much on the fit's back-off.
 
 A parent row whose estimated number of persons is below three standard deviations of its own
-noise cannot be told from an empty one: there the prior decides. The noise of a row count is that
-of the rebuilt marginal of the parents (Xiao et al. 2023): the sum over subsets A of
+noise cannot be told from an empty one: there the other rows decide. The noise of a row count is
+that of the rebuilt marginal of the parents (Xiao et al. 2023): the sum over subsets A of
 Var_A prod_{i in A} (m_i - 1) / m_i prod_{i not in A} 1 / m_i^2.
 """
 
@@ -19,7 +19,7 @@ _DEVIATIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Of one mechanism: its parent rows, and those of them that the prior decides."""
+    """Of one mechanism: its parent rows, and those that noise drowns."""
 
     node: str
     rows: int

@@ -73,7 +73,7 @@ def test_cautions_come_before_notes(basis: Basis) -> None:
 
 
 @pytest.mark.parametrize(("share", "weight"), [(0.3, Weight.CAUTION), (0.02, Weight.NOTE)])
-def test_mechanisms_that_the_prior_decides_are_named_by_their_weight(
+def test_mechanisms_with_rare_combinations_are_named_by_their_weight(
     basis: Basis, share: float, weight: Weight
 ) -> None:
     supports = [Support("sleep", 4, 1, share), Support("coffee", 2, 0, 0.0)]

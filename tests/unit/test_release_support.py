@@ -1,4 +1,4 @@
-"""Which parts of a mechanism rest on data, and which on the prior."""
+"""Which parts of a mechanism rest on their own data, and which cannot."""
 
 from dataclasses import replace
 from types import MappingProxyType
@@ -62,7 +62,7 @@ def test_rows_within_their_noise_are_weak_by_their_share_of_persons(
     assert sleep.weak_share == pytest.approx(0.006)
 
 
-def test_without_any_person_everything_is_decided_by_the_prior(basis: Basis, model: Model) -> None:
+def test_without_any_person_every_row_is_weak(basis: Basis, model: Model) -> None:
     empty = with_support(model, "sleep", [[0.0, 0.0], [0.0, 0.0]])
     assert find_support(empty, basis.noisy)[-1].weak_share == 1.0
 
