@@ -338,22 +338,30 @@ def test_a_driver_that_lost_the_addresses_does_not_guess(tmp_path: Path) -> None
     assert {site.reason for site in status_of(folder).sites} == {"not connected"}
 
 
+@dataclass
 class Severed(LoopbackTransport):
     """A carrier that fails by itself."""
 
+    error: Exception = field(default_factory=ConnectionError)
+
     def pull(self) -> Sequence[Reply]:
-        raise ConnectionError
+        raise self.error
 
 
-def test_a_carrier_that_fails_leaves_a_round_that_can_be_taken_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionError(), "A fault in the round driver (ConnectionError)."),
+        (StorageError("disk-full", "The disk is full."), "The disk is full."),
+    ],
+)
+def test_a_machine_that_fails_leaves_a_round_that_can_be_taken_up(
+    tmp_path: Path, error: Exception, reason: str
+) -> None:
     folder = issued(WORLD, tmp_path / "round")
-    with pytest.raises(ConnectionError):
-        drive(folder, Severed(doubles(WORLD)), FakeClock(), TIMINGS)
-    status = status_of(folder)
-    assert (status.outcome, status.reason) == (
-        "failed",
-        "A fault in the round driver (ConnectionError).",
-    )
+    with pytest.raises(type(error)):
+        drive(folder, Severed(doubles(WORLD), error=error), FakeClock(), TIMINGS)
+    assert (status_of(folder).outcome, status_of(folder).reason) == ("failed", reason)
     drive(folder, LoopbackTransport(doubles(WORLD)), FakeClock(), TIMINGS)
     assert status_of(folder).outcome == "complete"
 
