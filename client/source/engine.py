@@ -1,4 +1,4 @@
-"""One locked-down DuckDB connection over a site's files, through ibis.
+"""One locked-down DuckDB connection over a site's files: ibis writes the SQL, DuckDB runs it.
 
 Only this module runs queries. The engine reads the named files in place, spills into one folder,
 and reaches nothing else: no other file, no network, no extension; no statement can undo that.
@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import ibis
 import numpy as np
+from ibis.backends.sql.datatypes import DuckDBType
 from numpy.typing import NDArray
 
 from client.source.bounding import Rows
@@ -23,9 +24,11 @@ from client.source.site_table import Format
 from protocol.errors import StorageError, UsageError
 
 _MEMORY = re.compile(r"\d+(\.\d+)?\s?[KMGT]i?B")
-_READING: dict[Format, dict[str, bool]] = {
-    "parquet": {"hive_partitioning": False},  # the folder's name is no column
-    "csv": {"header": True, "all_varchar": True},  # a guessed type would turn "01" into 1
+_READERS: dict[Format, tuple[str, str]] = {
+    # A folder's name is no column. A file's minima and maxima say nothing of NaN, yet DuckDB
+    # would conclude from them that there is none (duckdb issue 25521).
+    "parquet": ("read_parquet", "hive_partitioning = false, can_have_nan = true"),
+    "csv": ("read_csv", "header = true, all_varchar = true"),  # a guess would turn "01" into 1
 }
 
 
@@ -69,10 +72,10 @@ class Engine:
             StorageError: the engine does not start.
         """
         with _engine_errors():
-            self._backend = ibis.duckdb.connect()
+            self._connection = duckdb.connect(":memory:")
         try:
             self._lock_down(files, spill, limits)
-            self.records: Rows = self._opened([str(file) for file in files], format_)
+            self.records: Rows = self._opened(files, format_)
         except BaseException:
             self.close()
             raise
@@ -85,13 +88,15 @@ class Engine:
     def one(self, aggregates: Rows) -> dict[str, int]:
         """Return the one row of a table of counts."""
         with _engine_errors():
-            (row,) = self._run(aggregates).fetchall()
+            (row,) = self._connection.execute(_sql(aggregates)).fetchall()
         return {name: int(count) for name, count in zip(aggregates.columns, row, strict=True)}
 
     def texts(self, column: Column) -> tuple[str, ...]:
         """Return the values of a short text column."""
         with _engine_errors():
-            return tuple(str(value) for (value,) in self._run(column).fetchall())
+            return tuple(
+                str(value) for (value,) in self._connection.execute(_sql(column)).fetchall()
+            )
 
     def tally(self, rows: Rows, index: Column, times: Column) -> Tally:
         """Return how often each `index` is in `rows`, where each row stands for `times` records."""
@@ -99,29 +104,26 @@ class Engine:
         # DuckDB's sum has 128 bits; ibis takes it for 64 and would drop a plain cast.
         total = selected["times"].sum().cast("decimal(38, 0)").cast("int64")
         with _engine_errors():
-            found = self._run(selected.group_by("index").agg(times=total)).fetchnumpy()
-        null = np.ma.getmaskarray(found["index"])
-        index_, times_ = np.ma.getdata(found["index"]), np.ma.getdata(found["times"])
-        return Tally(index_[~null].astype(np.int64), times_[~null], int(times_[null].sum()))
+            query = _sql(selected.group_by("index").agg(times=total))
+            found = self._connection.execute(query).fetchnumpy()
+        values, all_times = np.ma.asarray(found["index"]), np.ma.getdata(found["times"])
+        null = np.ma.getmaskarray(values)
+        present = values.data[~null].astype(np.int64)
+        return Tally(present, all_times[~null], int(all_times[null].sum()))
 
     def kept(self, rows: Rows) -> Rows:
-        """Return `rows` as a temporary table of this connection, computed once."""
-        with _engine_errors():
-            return self._backend.create_table("kept", rows, temp=True)
+        """Return `rows` as the one temporary table of this connection, computed now."""
+        self.run(f"CREATE TEMPORARY TABLE kept AS {_sql(rows)}")
+        return ibis.table(rows.schema(), name="kept")
 
     def run(self, statement: str) -> None:
         """Run one SQL statement, under the lock like everything else."""
         with _engine_errors():
-            self._backend.raw_sql(statement)
-
-    def _run(self, expression: Rows) -> duckdb.DuckDBPyConnection:
-        """Run a query as SQL: ibis's own way to fetch loads pandas, 80 MB that nobody uses."""
-        found: duckdb.DuckDBPyConnection = self._backend.raw_sql(self._backend.compile(expression))
-        return found
+            self._connection.execute(statement)
 
     def close(self) -> None:
         """Close the connection; its temporary tables go with it."""
-        self._backend.disconnect()
+        self._connection.close()
 
     def _lock_down(self, files: Sequence[Path], spill: Path, limits: Limits) -> None:
         """Set the limits, then the paths, then close the outside, then the lock itself."""
@@ -134,6 +136,7 @@ class Engine:
             "allow_community_extensions": "false",
             "allow_persistent_secrets": "false",
             "enable_external_file_cache": "false",  # the records of a closed file stay nowhere
+            "disabled_optimizers": "'statistics_propagation'",  # never trust a file's own summary
             "allowed_paths": f"[{', '.join(map(_quoted, files))}]",
             "allowed_directories": f"[{_quoted(spill)}]",
             "enable_external_access": "false",
@@ -142,21 +145,33 @@ class Engine:
         for name, value in settings.items():
             self.run(f"SET {name} = {value}")
 
-    def _opened(self, files: Sequence[str], format_: Format) -> Rows:
+    def _opened(self, files: Sequence[Path], format_: Format) -> Rows:
+        columns = [self._columns_of(_scan([file], format_)) for file in files]
+        if any(sorted(other) != sorted(columns[0]) for other in columns):
+            raise UsageError(
+                "data-files-differ",
+                "Expected the same columns of the same types in all data files, found others.",
+                "Write all files in one way, or narrow `path` in [data].",
+            )
+        scan = _scan(files, format_)
+        self.run(f"CREATE TEMPORARY VIEW records AS SELECT * FROM {scan}")  # noqa: S608 -- quoted
+        schema = {name: DuckDBType.from_string(type_) for name, type_ in columns[0]}
+        return ibis.table(schema, name="records")
+
+    def _columns_of(self, scan: str) -> list[tuple[str, str]]:
         with _engine_errors():
-            read = self._backend.read_parquet if format_ == "parquet" else self._backend.read_csv
-            columns = {tuple(sorted(_typed(read([file], **_READING[format_])))) for file in files}
-            if len(columns) != 1:
-                raise UsageError(
-                    "data-files-differ",
-                    "Expected the same columns of the same types in all data files, found others.",
-                    "Write all files in one way, or narrow `path` in [data].",
-                )
-            return read(list(files), table_name="records", **_READING[format_])
+            query = f"DESCRIBE SELECT * FROM {scan}"  # noqa: S608 -- quoted
+            found = self._connection.execute(query).fetchall()
+        return [(str(name), str(type_)) for name, type_, *_ in found]
 
 
-def _typed(rows: Rows) -> list[tuple[str, str]]:
-    return [(name, str(type_)) for name, type_ in rows.schema().items()]
+def _scan(files: Sequence[Path], format_: Format) -> str:
+    reader, options = _READERS[format_]
+    return f"{reader}([{', '.join(map(_quoted, files))}], {options})"
+
+
+def _sql(expression: Rows) -> str:
+    return str(ibis.to_sql(expression, dialect="duckdb"))
 
 
 def _quoted(value: str | Path) -> str:
