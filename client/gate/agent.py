@@ -40,8 +40,8 @@ class Pauses:
     """How long the agent waits, in seconds: between looks, and after failures, doubling."""
 
     poll_s: float = 0.1
-    first_s: float = 0.5
-    longest_s: float = 15.0
+    first_s: float = 0.25
+    longest_s: float = 2.0
 
     def after(self, failures: int) -> float:
         """Return the wait after so many failures in a row."""

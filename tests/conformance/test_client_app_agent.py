@@ -142,4 +142,4 @@ def test_agent_calls_its_supernode_past_the_proxy(world: World) -> None:
 
 
 def test_waits_double_up_to_the_longest() -> None:
-    assert [Pauses().after(failures) for failures in (1, 2, 6, 9999)] == [0.5, 1.0, 15.0, 15.0]
+    assert [Pauses().after(failures) for failures in (1, 2, 6, 9999)] == [0.25, 0.5, 2.0, 2.0]
