@@ -2,13 +2,13 @@
 
 Ordered after the layers of the differential privacy pyramid in NIST SP 800-226 (2025):
 guarantee, mechanism, trust, exposure, and then what the promise does not cover. Integers,
-digits and 'p/q' text are exact; decimal text is rounded up, so that no loss looks smaller.
-No number in it depends on records beyond what the noisy sum already says.
+digits and 'p/q' text are exact; decimal text is rounded so that no loss looks smaller and no
+noise larger than it is. No number in it depends on records.
 """
 
 import json
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ from protocol.privacy.plan import Block, StatisticsPlan
 from server.release.basis import Basis
 
 FORMAT = "concause-privacy/1"
+_DIGITS = 6
 Statement: TypeAlias = dict[str, object]
 
 
@@ -96,11 +97,9 @@ def encode_statement(statement: Mapping[str, object]) -> bytes:
     return (json.dumps(statement, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def rounded_up(value: Fraction | float, digits: int = 6) -> str:
+def rounded_up(value: Fraction | float, digits: int = _DIGITS) -> str:
     """Return the smallest decimal of `digits` significant digits that is not below `value`."""
-    exact = Fraction(value)
-    context = Context(prec=digits, rounding=ROUND_CEILING)
-    return format(context.divide(Decimal(exact.numerator), Decimal(exact.denominator)), "f")
+    return _rounded(Fraction(value), Context(prec=digits, rounding=ROUND_CEILING))
 
 
 def small(value: Fraction) -> str:
@@ -156,7 +155,7 @@ def _block_row(block: Block, plan: StatisticsPlan) -> Statement:
         "clique": list(block.clique),
         "cells": block.size,
         "squared_sensitivity": str(block.squared_sensitivity),
-        "site_scale": _exact(block.site_scale),
+        "site_scale": _noise(block.site_scale),
         "rho": _exact(block.rho),
         "share_of_rho": f"{float(block.rho / plan.rho):.4f}",
     }
@@ -192,3 +191,12 @@ def _exposure() -> Statement:
 
 def _exact(value: Fraction) -> Statement:
     return {"exact": fraction_text(value), "decimal": rounded_up(value)}
+
+
+def _noise(scale: Fraction) -> Statement:
+    rounded = _rounded(scale, Context(prec=_DIGITS, rounding=ROUND_FLOOR))
+    return {"exact": fraction_text(scale), "decimal": rounded}
+
+
+def _rounded(value: Fraction, context: Context) -> str:
+    return format(context.divide(Decimal(value.numerator), Decimal(value.denominator)), "f")

@@ -49,6 +49,12 @@ def test_the_costs_of_the_blocks_add_up_to_the_whole(basis: Basis) -> None:
     ]
 
 
+def test_noise_is_rounded_down_so_that_it_does_not_look_larger(basis: Basis) -> None:
+    for block in statement_of(basis)["mechanism"]["blocks"]:
+        scale = parse_fraction(block["site_scale"]["exact"])
+        assert 0 <= scale - Fraction(block["site_scale"]["decimal"]) < scale / 10**5
+
+
 def test_sites_are_listed_by_name_as_contributed_or_dropped(basis: Basis) -> None:
     cohort = statement_of(basis)["cohort"]
     assert cohort == {
