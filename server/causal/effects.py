@@ -1,13 +1,15 @@
 """Means and average effects on a fitted model, exact for its parameters, with intervals.
 
 The mean of a node is taken over codes with a score (numeric: the midpoint of the bin), so that
-MISSING and OTHER are left out and the rest is rescaled. Intervals are equal-tailed percentiles
-over the parameter draws (protocol/decisions/0004-effect-intervals.md says how they cover).
+MISSING and OTHER are left out and the rest is rescaled. An interval is the estimate plus and minus
+normal quantiles times the standard deviation of the parameter draws, cut off where the quantity
+cannot lie (protocol/decisions/0004-effect-intervals.md says why, and how they cover).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +72,14 @@ def score_means(
     return safe
 
 
-def summarise(values: Means, level: float) -> Estimate:
-    """Return the point estimate, `values[0]`, with the equal-tailed interval of the draws after it.
+def score_bounds(scores: Sequence[Fraction | None]) -> tuple[float, float]:
+    """Return the smallest and the largest score: a mean lies between them."""
+    values = [float(score) for score in scores if score is not None]
+    return min(values), max(values)
+
+
+def summarise(values: Means, level: float, bounds: tuple[float, float]) -> Estimate:
+    """Return the point estimate, `values[0]`, with its interval by the draws after it.
 
     Raises:
         UsageError: `level` is not between 0 and 1, or the quantity is undefined.
@@ -84,8 +92,10 @@ def summarise(values: Means, level: float) -> Estimate:
             "Expected an outcome with a value, found one that is always missing.",
             "Ask for marginal() of it instead.",
         )
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(values[0]), float(low), float(high), level, float(draws.std()))
+    point, error = float(values[0]), float(draws.std())
+    reach = NormalDist().inv_cdf((1 + level) / 2) * error
+    low, high = max(point - reach, bounds[0]), min(point + reach, bounds[1])
+    return Estimate(point, low, high, level, error)
 
 
 def check_level(level: float) -> None:

@@ -18,7 +18,7 @@ from protocol.study.study import Study
 from protocol.study.variables import Value
 from server.causal import model_file
 from server.causal.contraction import Distributions, distribution, relevant
-from server.causal.effects import Effect, Estimate, Means, score_means, summarise
+from server.causal.effects import Effect, Estimate, Means, score_bounds, score_means, summarise
 from server.causal.frame import to_frame
 from server.causal.intervention import Assignment, resolve, variable_of
 from server.causal.mechanism import TableMechanism
@@ -122,7 +122,8 @@ class Model:
         Raises:
             UsageError: an unknown node, one without numbers, or a network too wide.
         """
-        return summarise(self._means(outcome), level)
+        values = self._means(outcome)
+        return summarise(values, level, score_bounds(self.study.variables[outcome].scores))
 
     def effect(
         self,
@@ -149,7 +150,8 @@ class Model:
         labels = variable_of(self.study, treatment).labels
         worlds = [self.do({treatment: value}) for value in (treated, reference)]
         found_means = [world._means(outcome) for world in worlds]  # noqa: SLF001 - views of this model
-        found = summarise(found_means[0] - found_means[1], level)
+        low, high = score_bounds(self.study.variables[outcome].scores)
+        found = summarise(found_means[0] - found_means[1], level, (low - high, high - low))
         return Effect(
             treatment=treatment,
             outcome=outcome,

@@ -1,0 +1,102 @@
+"""One family as its mechanism is fitted: rows of a noisy table, and what is known of the noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Reals = NDArray[Any]  # float64
+Rows = NDArray[Any]  # shape (R, k): one per combination of the parents' codes
+Sets = NDArray[Any]  # shape (draws, R, k)
+
+# Posterior variances are widened by this factor in draws: strengths and sampling variances are
+# estimates themselves, and a Gaussian is not the truth near 0 and 1 (a tempered posterior, Miller
+# and Dunson 2019). Chosen by coverage: protocol/decisions/0004-effect-intervals.md.
+WIDENING = 1.2
+
+_SMALLEST_SHARE = 1e-4  # of a code in the base distribution; keeps covariances regular
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoisyFamily:
+    """What a mechanism with R parent rows and k codes is fitted to.
+
+    The noise of `table` has variance `contrast_variance` in every contrast of a row and
+    `total_variance` in a row's total. Units: persons.
+    """
+
+    table: Rows  # unbiased; cells may be negative
+    totals: Reals  # shape (R,), non-negative row totals, consistent with all other families
+    base: Reals  # shape (k,), the child's own distribution
+    parent_sizes: tuple[int, ...]  # product R; the last parent runs fastest
+    contrast_variance: float
+    total_variance: float
+    scores: tuple[float | None, ...] | None  # numbers of the codes, where its order has meaning
+
+    @property
+    def codes(self) -> int:
+        """Return k."""
+        return len(self.base)
+
+    @property
+    def reliable_totals(self) -> Reals:
+        """Return the row totals, at least half a standard deviation of their noise."""
+        return np.asarray(np.maximum(self.totals, 0.5 * np.sqrt(self.total_variance)))
+
+
+class Posterior(Protocol):
+    """What is believed of a mechanism's parameters."""
+
+    @property
+    def mean(self) -> Rows:
+        """Return the point estimate: rows of probabilities."""
+        ...
+
+    def draw(self, count: int, generator: Generator) -> Sets:
+        """Return `count` plausible parameter sets: rows of probabilities."""
+        ...
+
+
+_LEAST_CONCENTRATED = 0.05  # of a Dirichlet: nearly all mass on one code
+_MOST_CONCENTRATED = 1e8
+
+
+def base_distribution(weights: Reals) -> Reals:
+    """Return non-negative `weights`, shape (k,), as shares of at least about 1e-4 each.
+
+    Without any weight all shares are equal.
+    """
+    total = weights.sum()
+    shares = weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
+    floored: Reals = np.maximum(shares, _SMALLEST_SHARE)
+    return np.asarray(floored / floored.sum())
+
+
+def to_simplex(rows: Reals, base: Reals) -> Reals:
+    """Return rows without their negative parts, rescaled to sum to 1; `base` for empty ones."""
+    positive = np.maximum(rows, 0.0)
+    total = positive.sum(axis=-1, keepdims=True)
+    return np.where(total > 0, positive / np.where(total > 0, total, 1.0), base)
+
+
+def dirichlet_like(mean: Reals, spread: Reals, generator: Generator) -> Reals:
+    """Return Dirichlet draws of the given means, shape (.., k), and total variances, (..).
+
+    The concentration a solves sum_y m_y (1 - m_y) / (a + 1) = spread. Rows of no spread are
+    returned as they are.
+    """
+    variance = np.maximum(spread, 1e-300)
+    concentration = (mean * (1 - mean)).sum(axis=-1) / variance - 1
+    certain = concentration > _MOST_CONCENTRATED
+    shape = np.clip(concentration, _LEAST_CONCENTRATED, _MOST_CONCENTRATED)[..., None] * mean
+    drawn = generator.standard_gamma(shape)
+    return np.where(certain[..., None], mean, to_simplex(drawn, mean))
+
+
+def numbers(scores: Sequence[float | None]) -> tuple[Reals, NDArray[np.bool_]]:
+    """Return the scores with 0 for None, and where there is one."""
+    present = np.array([score is not None for score in scores])
+    return np.array([0.0 if score is None else score for score in scores]), present

@@ -1,0 +1,263 @@
+"""P(child | parents) from a noisy table: a hierarchical Gaussian model, solved in closed form.
+
+A row whose noise drowns its counts is decided by what the other rows say; a well-counted row by
+its own counts; how much rows may differ is learned from all of them. Notation, per family:
+
+    R, k, h = k - 1   parent rows, codes, contrasts; B (h, k) the Helmert contrasts of a row
+    z_r, n_r, q       noisy row of the table, its total, the child's own distribution
+    theta_r           P(child | row r), wanted
+    d_r = B (z_r - n_r q) / n_r                 the observed deviation from q
+    d_r = B (theta_r - q) + e_r                 e_r ~ N(0, S_r)
+    S_r = (v I + V B theta theta' B' + n_r B (diag theta - theta theta') B') / n_r^2
+                      noise of the contrasts (v), of the row total (V), and sampling of persons
+    B (theta_r - q) = sum_j x_rj b_j + u_r      main effects of the parents, and the row's own
+    b_j ~ N(0, kappa Q + 4 t t')                Q = B (diag q - q q') B', t the tilt
+    u_r ~ N(0, tau Q + omega t t')
+
+The tilt t = B q (s - mean s) / sd s is the direction in which the mean of the scores s moves with
+the least change of shape. Main effects along it are left to the data (prior standard deviation:
+2 standard deviations of the child), so that effects on means are not shrunk; what else a parent
+does to the shape is shrunk by kappa, and what parents do only together by tau and omega. These
+three have a grid, weighted by the evidence (empirical Bayes with its own uncertainty).
+
+The posterior given the weights is Gaussian; draws take the main effects from it and each row from
+a Dirichlet of the row's mean and total variance, which keeps them non-negative without moving
+their mean; variances are widened (`family.WIDENING`). Sampling variances are taken at a first
+estimate. Assumes that v and V are the same for all rows, which for the plans of
+`protocol/privacy` is nearly so.
+Sources: Gelman and Hill 2007, chapter 13; Agresti 2013, 10.4 (linear-by-linear association).
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.random import Generator
+
+from server.estimation.contrasts import helmert
+from server.estimation.family import (
+    WIDENING,
+    NoisyFamily,
+    Reals,
+    Rows,
+    Sets,
+    dirichlet_like,
+    numbers,
+    to_simplex,
+)
+
+_ROW = (1e-3, 1e-2, 1e-1, 1.0)  # tau
+_ROW_TILT = (0.0, 1e-2, 1e-1)  # omega
+_SHAPE = (3e-3, 3e-2, 3e-1, 3.0)  # kappa where the tilt is free
+_NOMINAL = (1.0,)  # kappa where there is no tilt
+_MAIN_TILT = 4.0
+_PASSES = 2
+_NEGLIGIBLE = 1e-4  # weight of a strength
+_MOST_CODES = 64
+_MOST_UNKNOWNS = 768  # p h
+_MOST_ELEMENTS = 2**23  # of R p^2 and R h^2
+_MOST_PRODUCTS = 2**30  # R p^2 h^2
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How much the rows may differ: prior variances in units of the base distribution's."""
+
+    main: float  # kappa
+    row: float  # tau
+    row_tilt: float  # omega
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Model:
+    """The parts that every strength shares."""
+
+    base: Reals  # q, shape (k,)
+    contrasts: Reals  # B, shape (h, k)
+    covariance: Reals  # Q, shape (h, h)
+    tilt: Reals  # t, shape (h,); zeros where there are no scores
+    design: Reals  # x, shape (R, p): a constant, then one centred column per parent's code
+    deviations: Reals  # d, shape (R, h)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """The Gaussian posterior under one strength."""
+
+    log_evidence: float
+    row_covariance: Reals  # of u_r, shape (h, h)
+    weights: Reals  # (S_r + Cov u_r)^-1, shape (R, h, h)
+    main: Reals  # posterior mean of b, shape (p h,)
+    factor: Reals  # lower Cholesky factor of the precision of b, shape (p h, p h)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HierarchicalPosterior:
+    """The mixture of Gaussian posteriors over strengths."""
+
+    mean: Rows
+    model: _Model
+    fits: tuple[_Fit, ...]
+    shares: Reals  # weight of each fit, shape (fits,)
+
+    def draw(self, count: int, generator: Generator) -> Sets:
+        """Return `count` plausible parameter sets, shape (count, R, k)."""
+        chosen = generator.choice(len(self.fits), size=count, p=self.shares)
+        sets = np.empty((count, *self.mean.shape))
+        for index in np.unique(chosen):
+            (at,) = np.nonzero(chosen == index)
+            sets[at] = _draw(self.model, self.fits[index], len(at), generator)
+        return sets
+
+
+def fits_in(family: NoisyFamily) -> bool:
+    """Return whether the model is small enough to be solved exactly."""
+    rows, contrasts = len(family.table), family.codes - 1
+    columns = 1 + sum(family.parent_sizes)
+    return (
+        family.codes <= _MOST_CODES
+        and columns * contrasts <= _MOST_UNKNOWNS
+        and rows * max(columns, contrasts) ** 2 <= _MOST_ELEMENTS
+        and rows * (columns * contrasts) ** 2 <= _MOST_PRODUCTS
+    )
+
+
+def hierarchical_posterior(family: NoisyFamily) -> HierarchicalPosterior:
+    """Return the posterior of a family's mechanism."""
+    model = _model_of(family)
+    mean = np.broadcast_to(family.base, family.table.shape)
+    strengths = _strengths(family)
+    for _ in range(_PASSES):
+        errors = _errors(family, model, mean)
+        fits = [_fit(model, errors, strength) for strength in strengths]
+        shares = _shares(fits)
+        kept = [index for index, share in enumerate(shares) if share > _NEGLIGIBLE]
+        fits, shares = [fits[index] for index in kept], shares[kept] / shares[kept].sum()
+        deviation = sum(
+            share * _row_means(model, fit, (model.design @ fit.main.reshape(-1, len(model.tilt))))
+            for share, fit in zip(shares, fits, strict=True)
+        )
+        mean = to_simplex(model.base + deviation @ model.contrasts, model.base)
+    return HierarchicalPosterior(mean, model, tuple(fits), shares)
+
+
+def _strengths(family: NoisyFamily) -> list[Strength]:
+    parents = len(family.parent_sizes)
+    tilted = family.scores is not None and family.codes > 2
+    main = (0.0,) if family.codes == 2 else _SHAPE if tilted else _NOMINAL
+    row = _ROW if parents > 1 else (0.0,)  # with one parent, its main effects are the rows
+    row_tilt = _ROW_TILT if parents > 1 and tilted else (0.0,)
+    grid = product(main if parents else main[:1], row, row_tilt)
+    return [Strength(*values) for values in grid]
+
+
+def _model_of(family: NoisyFamily) -> _Model:
+    q, totals = family.base, family.reliable_totals[:, None]
+    contrasts = helmert(family.codes)[1:]
+    spread = np.diag(q) - np.outer(q, q)
+    deviations = (family.table - family.totals[:, None] * q) @ contrasts.T / totals
+    return _Model(
+        base=q,
+        contrasts=contrasts,
+        covariance=contrasts @ spread @ contrasts.T,
+        tilt=contrasts @ _tilt(family),
+        design=_design(family.parent_sizes),
+        deviations=deviations,
+    )
+
+
+def _tilt(family: NoisyFamily) -> Reals:
+    """Return q (s - mean s) / sd s over the scored codes, 0 for the others; shape (k,)."""
+    scores = (0.0, 1.0) if family.codes == 2 else family.scores
+    if scores is None:
+        return np.zeros(family.codes)
+    values, present = numbers(scores)
+    weights = np.where(present, family.base, 0.0)
+    centred = values - (weights @ values) / weights.sum()
+    return np.asarray(weights * centred / np.sqrt(weights @ centred**2))
+
+
+def _design(parent_sizes: tuple[int, ...]) -> Reals:
+    """Return a constant and, per parent, its codes as centred indicators; shape (R, p)."""
+    rows = int(np.prod(parent_sizes, dtype=int))
+    codes = np.indices(parent_sizes).reshape(len(parent_sizes), rows)
+    columns = [np.ones((rows, 1))]
+    columns += [np.eye(size)[own] - 1 / size for own, size in zip(codes, parent_sizes, strict=True)]
+    return np.concatenate(columns, axis=1)
+
+
+def _errors(family: NoisyFamily, model: _Model, mean: Rows) -> Reals:
+    """Return S_r at an estimate of theta, shape (R, h, h)."""
+    theta = np.maximum(mean, 0.25 * model.base)  # a code seen in no row may still be drawn
+    theta /= theta.sum(axis=1, keepdims=True)
+    totals = family.reliable_totals[:, None, None]
+    projected = theta @ model.contrasts.T
+    outer = projected[:, :, None] * projected[:, None, :]
+    sampled = (model.contrasts * theta[:, None, :]) @ model.contrasts.T - outer
+    noise = family.contrast_variance * np.eye(len(model.tilt)) + family.total_variance * outer
+    return np.asarray((noise + totals * sampled) / totals**2)
+
+
+def _fit(model: _Model, errors: Reals, strength: Strength) -> _Fit:
+    """Return the posterior under one strength, with the rows' own effects integrated out."""
+    tilts = np.outer(model.tilt, model.tilt)
+    row_covariance = strength.row * model.covariance + strength.row_tilt * tilts
+    weights = np.linalg.inv(errors + row_covariance)
+    weighted = np.einsum("rij,rj->ri", weights, model.deviations)
+    prior = _prior_precision(model, strength)
+    precision = _gram(model.design, weights) + prior
+    factor = np.linalg.cholesky(precision)
+    target = (model.design.T @ weighted).ravel()
+    main = np.linalg.solve(precision, target)
+    log_evidence = (
+        0.5 * np.linalg.slogdet(weights)[1].sum()
+        + 0.5 * np.linalg.slogdet(prior)[1]
+        - np.log(np.diag(factor)).sum()
+        - 0.5 * ((model.deviations * weighted).sum() - target @ main)
+    )
+    return _Fit(float(log_evidence), row_covariance, weights, main, factor)
+
+
+def _gram(design: Reals, weights: Reals) -> Reals:
+    """Return sum_r (x_r x_r') kron W_r, shape (p h, p h)."""
+    rows, columns = design.shape
+    contrasts = weights.shape[1]
+    pairs = (design[:, :, None] * design[:, None, :]).reshape(rows, -1)
+    blocks = (pairs.T @ weights.reshape(rows, -1)).reshape(columns, columns, contrasts, contrasts)
+    side = columns * contrasts
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)).reshape(side, side)
+
+
+def _prior_precision(model: _Model, strength: Strength) -> Reals:
+    """Return the prior precision of (constant, main effects), shape (p h, p h)."""
+    tilts = np.outer(model.tilt, model.tilt)
+    constant = np.linalg.inv(model.covariance)
+    main = np.linalg.inv(strength.main * model.covariance + _MAIN_TILT * tilts)
+    columns = model.design.shape[1]
+    chosen = np.zeros((columns, columns))
+    chosen[0, 0] = 1.0
+    return np.kron(chosen, constant) + np.kron(np.eye(columns) - chosen, main)
+
+
+def _row_means(model: _Model, fit: _Fit, main_part: Reals) -> Reals:
+    """Return E[B (theta_r - q)] given the main part x_r b; shapes (.., R, h)."""
+    residual = model.deviations - main_part
+    own = np.einsum("rij,...rj->...ri", fit.weights, residual) @ fit.row_covariance
+    return np.asarray(main_part + own)
+
+
+def _draw(model: _Model, fit: _Fit, count: int, generator: Generator) -> Sets:
+    normal = np.sqrt(WIDENING) * generator.standard_normal((len(fit.main), count))
+    main = (fit.main[:, None] + np.linalg.solve(fit.factor.T, normal)).T
+    main_part = model.design @ main.reshape(count, -1, len(model.tilt))
+    deviation = _row_means(model, fit, main_part)
+    means = to_simplex(model.base + deviation @ model.contrasts, model.base)
+    cover = fit.row_covariance
+    left = np.trace(cover) - np.einsum("ij,rjl,li->r", cover, fit.weights, cover, optimize=True)
+    return dirichlet_like(means, np.broadcast_to(WIDENING * left, means.shape[:-1]), generator)
+
+
+def _shares(fits: list[_Fit]) -> Reals:
+    evidence = np.array([fit.log_evidence for fit in fits])
+    weights = np.exp(evidence - evidence.max())
+    return np.asarray(weights / weights.sum())
