@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-Cell = str | int | float | bool | None
+Cell = str | bytes | int | float | bool | None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""The lock on the connection, and the words of the engine that never get out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client.source.engine import Engine, Limits
+from protocol.errors import StorageError, UsageError
+from tests.support.tables_records import records
+
+CANARY = "canary-value-of-a-patient"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    (tmp_path / "spill").mkdir()
+    table = records(x=("string", [CANARY, "a"]))
+    file = table.write_parquet(tmp_path / "own 'quoted'.parquet")
+    table.write_parquet(tmp_path / "other.parquet")
+    found = Engine([file], "parquet", tmp_path / "spill", Limits())
+    yield found
+    found.close()
+
+
+def test_the_sites_own_file_is_read(engine: Engine) -> None:
+    assert dict(engine.schema) == {"x": "string"}
+    assert engine.one(engine.records.aggregate(n=engine.records.count())) == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM '{folder}/other.parquet'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM glob('/etc/*')",
+        "COPY (SELECT 1) TO '{folder}/out.csv'",
+        "COPY records TO '{folder}/own.parquet'",
+        "ATTACH '{folder}/new.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SELECT * FROM 'https://localhost/x.parquet'",
+        "SET threads = 8",
+        "SET enable_external_access = true",
+        "SET lock_configuration = false",
+        "RESET allowed_paths",
+        "PRAGMA enable_profiling",
+    ],
+)
+def test_the_lock_holds_against(engine: Engine, statement: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises((StorageError, UsageError)) as refused:
+        engine.run(statement.format(folder=tmp_path))
+    assert str(tmp_path) not in str(refused.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_limits_are_set(engine: Engine) -> None:
+    settings = engine._connection.execute(
+        "SELECT name, value FROM duckdb_settings() WHERE name IN ('threads', 'memory_limit')"
+    ).fetchall()
+    assert dict(settings) == {"threads": "2", "memory_limit": "953.6 MiB"}
+
+
+@pytest.mark.parametrize("limits", [("lots", 2), ("1GB", 0), ("1 GB; DROP", 1)])
+def test_limits_that_are_none_are_refused(limits: tuple[str, int]) -> None:
+    with pytest.raises(UsageError) as refused:
+        Limits(*limits)
+    assert refused.value.code == "engine-limits"
+
+
+def test_the_engines_own_words_stay_in_the_chained_exception(engine: Engine) -> None:
+    with pytest.raises(StorageError) as refused:
+        engine.run("SELECT CAST(x AS INTEGER) FROM records")
+    assert CANARY not in str(refused.value)
+    assert CANARY not in repr(refused.value.args)
+    assert CANARY in str(refused.value.__cause__)
+
+
+def test_running_out_of_memory_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "spill").mkdir()
+    file = records(x=("int64", list(range(1000)))).write_parquet(tmp_path / "x.parquet")
+    engine = Engine([file], "parquet", tmp_path / "spill", Limits(memory="1MB"))
+    with pytest.raises(StorageError) as refused:
+        engine.run("SELECT list(a.x) FROM records a, records b, records c")
+    assert refused.value.code == "engine-memory"
+    engine.close()
+
+
+def test_a_query_too_large_for_memory_spills_into_the_folder(tmp_path: Path) -> None:
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    file = records(x=("int64", list(range(1000)))).write_parquet(tmp_path / "x.parquet")
+    engine = Engine([file], "parquet", spill, Limits(memory="40MB"))
+    engine.run(
+        "CREATE TEMPORARY TABLE t AS SELECT a.x * 7919 + b.x AS p, sha256(b.x::TEXT) AS h "
+        "FROM records a, records b"
+    )
+    assert any(spill.iterdir())
+    engine.close()
