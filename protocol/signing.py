@@ -7,8 +7,8 @@ can never be shown as signed for another (SPEC 3).
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from protocol.errors import PeerError
-from protocol.identifiers import PublicKey, Signature
+from protocol.errors import PeerError, UsageError
+from protocol.identifiers import PUBLIC_KEY_BYTES, PublicKey, Signature
 
 _PREFIX = b"concause/1/"
 
@@ -33,6 +33,25 @@ def verify(key: PublicKey, purpose: str, payload: bytes, signature: Signature) -
 def public_key(key: Ed25519PrivateKey) -> PublicKey:
     """Return the 32 raw bytes of the public half."""
     return PublicKey(key.public_key().public_bytes_raw())
+
+
+def parse_public_key(text: str) -> PublicKey:
+    """Return the public key that 64 hex digits stand for.
+
+    Raises:
+        UsageError: they do not.
+    """
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise UsageError(
+            "not-a-public-key",
+            f"Expected a public key of {2 * PUBLIC_KEY_BYTES} hex digits, found {text!r}.",
+            "Copy it from what `concause site init` or `concause site status` printed.",
+        )
+    return PublicKey(key)
 
 
 def _labelled(purpose: str, payload: bytes) -> bytes:

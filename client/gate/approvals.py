@@ -14,12 +14,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client.gate.keys import parse_public_key
 from protocol import canonical
 from protocol.canonical import Json, fraction_text, parse_fraction
 from protocol.errors import PeerError, PolicyError, StorageError, UsageError
 from protocol.identifiers import DIGEST_BYTES, Digest, PublicKey, Signature
-from protocol.signing import public_key, sign, verify
+from protocol.signing import parse_public_key, public_key, sign, verify
 from protocol.study.document import study_from_canonical
 from protocol.study.study import Study
 

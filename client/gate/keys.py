@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from protocol.errors import PolicyError, StorageError, UsageError
-from protocol.identifiers import PUBLIC_KEY_BYTES, PublicKey
 
 SECRET_BYTES = 32
 PRIVATE = 0o600
@@ -119,25 +118,6 @@ def read_private(path: Path, what: str) -> bytes:
             f"Run chmod 600 {path}, and consider whether the key is still secret.",
         )
     return content
-
-
-def parse_public_key(text: str) -> PublicKey:
-    """Return the public key that 64 hex digits stand for.
-
-    Raises:
-        UsageError: they do not.
-    """
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise UsageError(
-            "not-a-public-key",
-            f"Expected a public key of {2 * PUBLIC_KEY_BYTES} hex digits, found {text!r}.",
-            "Copy it from what `concause site init` or `concause site status` printed.",
-        )
-    return PublicKey(key)
 
 
 def _not_a_key(path: Path) -> UsageError:

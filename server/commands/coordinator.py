@@ -11,9 +11,8 @@ import typer
 from rich.table import Table
 
 from protocol.errors import StorageError, UsageError
-from protocol.identifiers import PUBLIC_KEY_BYTES, PublicKey
 from protocol.secagg.roster import Roster, RosterSite, parse_roster
-from protocol.signing import public_key
+from protocol.signing import parse_public_key, public_key
 from server.commands.output import JsonFlag, console, show
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.flower import environment, prepare_homes, superexec_argv, superlink_argv
@@ -75,7 +74,7 @@ def enrol(
     """Add a site to the roster. Every site then has to pin the new roster anew."""
     settings = load_coordinator_config(config)
     path = settings.coordinator.roster
-    enrolled = RosterSite(site, _public_key(key))
+    enrolled = RosterSite(site, parse_public_key(key))
     if path.exists():
         before = parse_roster(path.read_bytes())
         roster = replace(before, sites=(*before.sites, enrolled))
@@ -131,20 +130,6 @@ def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-
-
-def _public_key(text: str) -> PublicKey:
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise UsageError(
-            "not-a-public-key",
-            f"Expected a public key of {2 * PUBLIC_KEY_BYTES} hex digits, found {text!r}.",
-            "Copy it from what `concause site init` printed.",
-        )
-    return PublicKey(key)
 
 
 def _settings(name: str, superlink: str, *, insecure: bool) -> str:

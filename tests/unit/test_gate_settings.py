@@ -15,12 +15,11 @@ from client.gate.keys import (
     create_key,
     load_key,
     load_secret,
-    parse_public_key,
     write_private,
 )
 from client.gate.site_config import read_roster, read_site_config
 from protocol.errors import PolicyError, StorageError, UsageError
-from protocol.signing import public_key
+from protocol.signing import parse_public_key, public_key
 from tests.support.site_world import World, key
 
 
