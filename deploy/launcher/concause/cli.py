@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; return its exit code, having said on stderr what went wrong."""
     as_json = "--json" in arguments
     try:
-        return int(app(arguments, standalone_mode=False, prog_name="concause") or 0)
+        code = int(app(arguments, standalone_mode=False, prog_name="concause") or 0)
     except ConcauseError as error:
         _complain(error.category, error.code, error.cause, error.remedy, as_json=as_json)
         return int(error.exit_code)
@@ -54,11 +54,13 @@ def run(arguments: list[str]) -> int:
         error.show()
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        _complain("interrupted", "interrupted", "Stopped by you.", "", as_json=as_json)
-        return int(ExitCode.INTERRUPTED)
+        code = int(ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the outermost shell: everything becomes a code
         _report_bug(error, as_json=as_json)
         return int(ExitCode.BUG)
+    if code == ExitCode.INTERRUPTED:  # typer itself turns Ctrl-C into this code
+        _complain("interrupted", "interrupted", "Stopped by you.", "", as_json=as_json)
+    return code
 
 
 def _report_bug(error: Exception, *, as_json: bool) -> None:
