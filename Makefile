@@ -37,7 +37,7 @@ clean: ## Remove what was built; keep the environment
 # A stamp per set of extras; made again when the dependencies change.
 $(VENV)/.%: pyproject.toml $(LOCK)
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 is needed, none was found. Install it, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 13)))' || { echo "error: Python 3.11 or 3.12 is needed, found $$($(PYTHON) --version). Say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: Python 3.11 is needed, found $$($(PYTHON) --version). Say make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up the environment in $(VENV) (once; a minute or two)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e '.[demo,$*]'
