@@ -64,15 +64,18 @@ _LEAST_CONCENTRATED = 0.05  # of a Dirichlet: nearly all mass on one code
 _MOST_CONCENTRATED = 1e8
 
 
-def base_distribution(weights: Reals) -> Reals:
-    """Return non-negative `weights`, shape (k,), as shares of at least about 1e-4 each.
+def base_distribution(weights: Reals, noise_variance: float) -> Reals:
+    """Return non-negative `weights`, shape (k,), as shares, drawn to 1/k as far as noise rules.
 
-    Without any weight all shares are equal.
+    `noise_variance` is that of one cell of the child's own table. The part that noise has in the
+    squared length of the table is given to equal shares; every code gets about 1e-4 at least.
     """
-    total = weights.sum()
-    shares = weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
-    floored: Reals = np.maximum(shares, _SMALLEST_SHARE)
-    return np.asarray(floored / floored.sum())
+    total = float(weights.sum())
+    noise = len(weights) * noise_variance
+    signal = total / (total**2 + noise)  # 1 / total without noise, 0 without signal
+    equal = (1.0 - signal * total) / len(weights)
+    shares: Reals = np.maximum(signal * weights + equal, _SMALLEST_SHARE)
+    return np.asarray(shares / shares.sum())
 
 
 def to_simplex(rows: Reals, base: Reals) -> Reals:

@@ -3,8 +3,8 @@
 1. Noisy residual tables become coordinates with independent noise of known variance (contrasts).
 2. Non-negative tables of all families that agree with each other give row totals and every
    child's own distribution (consistency).
-3. Each mechanism is fitted to the unbiased noisy table of its family (hierarchy; pooled where the
-   family is very large). Clipped counts are used for totals only, never as counts of cells.
+3. Each mechanism is fitted to the unbiased noisy table of its family (hierarchy; diagonal where
+   the family is very large). Clipped counts are used for totals only, never as counts of cells.
 4. Parameter draws carry sampling and privacy noise; how well their intervals cover is recorded in
    protocol/decisions/0004-effect-intervals.md.
 
@@ -28,17 +28,15 @@ from server.causal.model_file import FEWEST_DRAWS, Provenance
 from server.causal.noise import check_seed
 from server.estimation.consistency import consistent_tables
 from server.estimation.contrasts import (
-    Coordinates,
-    FamilyMap,
     Reals,
     coordinates_of,
     family_map,
     layout_of,
 )
+from server.estimation.diagonal import diagonal_posterior
 from server.estimation.evidence import NoisySum
 from server.estimation.family import NoisyFamily, Posterior, base_distribution
 from server.estimation.hierarchy import fits_in, hierarchical_posterior
-from server.estimation.pooled import pooled_posterior
 
 DRAWS = 200
 _MOST_DRAWN = 2**27  # cells of all draws of one mechanism
@@ -96,25 +94,35 @@ def _family_tables(study: Study, noisy: NoisySum) -> Mapping[str, NoisyFamily]:
     maps = [family_map(graph.family(node), layout) for node in graph.nodes]
     consistent = consistent_tables(maps, observed, variance)
     return {
-        node: _noisy_family(study, one, table, observed, variance)
+        node: _noisy_family(
+            table,
+            one.table(observed),
+            one.cell_variance(variance),
+            _scores(study, node),
+            float(family_map((node,), layout).cell_variance(variance).mean()),
+        )
         for node, one, table in zip(graph.nodes, maps, consistent, strict=True)
     }
 
 
 def _noisy_family(
-    study: Study, one: FamilyMap, consistent: Reals, observed: Coordinates, variance: Coordinates
+    consistent: Reals,
+    noisy: Reals,
+    variances: Reals,
+    scores: tuple[float | None, ...] | None,
+    own_variance: float,
 ) -> NoisyFamily:
+    """Return one family; arrays have the family's shape, `own_variance` is the child's table's."""
     codes = consistent.shape[-1]
-    rows = consistent.reshape(-1, codes)
-    variances = one.cell_variance(variance).reshape(-1, codes)
+    rows, by_contrast = consistent.reshape(-1, codes), variances.reshape(-1, codes)
     return NoisyFamily(
-        table=one.table(observed).reshape(-1, codes),
+        table=noisy.reshape(-1, codes),
         totals=rows.sum(axis=1),
-        base=base_distribution(rows.sum(axis=0)),
+        base=base_distribution(rows.sum(axis=0), own_variance),
         parent_sizes=consistent.shape[:-1],
-        contrast_variance=float(variances[:, 1:].mean()),
-        total_variance=codes * float(variances[:, 0].mean()),
-        scores=_scores(study, one.family[-1]),
+        contrast_variance=float(by_contrast[:, 1:].mean()),
+        total_variance=codes * float(by_contrast[:, 0].mean()),
+        scores=scores,
     )
 
 
@@ -130,7 +138,7 @@ def _mechanism(
     study: Study, node: str, family: NoisyFamily, draws: int, seed: int
 ) -> TableMechanism:
     posterior: Posterior = (
-        hierarchical_posterior(family) if fits_in(family) else pooled_posterior(family)
+        hierarchical_posterior(family) if fits_in(family) else diagonal_posterior(family)
     )
     parents = study.causal_graph.parents[node]
     shape = study.sizes((*parents, node))

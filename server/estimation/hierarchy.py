@@ -54,9 +54,10 @@ _MAIN_TILT = 4.0
 _PASSES = 2
 _NEGLIGIBLE = 1e-4  # weight of a strength
 _MOST_CODES = 64
-_MOST_UNKNOWNS = 768  # p h
-_MOST_ELEMENTS = 2**23  # of R p^2 and R h^2
-_MOST_PRODUCTS = 2**30  # R p^2 h^2
+_MOST_UNKNOWNS = 1024  # p h
+_MOST_ELEMENTS = 2**24  # R h^2
+_MOST_PRODUCTS = 2**31  # R p^2 h^2
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def fits_in(family: NoisyFamily) -> bool:
     return (
         family.codes <= _MOST_CODES
         and columns * contrasts <= _MOST_UNKNOWNS
-        and rows * max(columns, contrasts) ** 2 <= _MOST_ELEMENTS
+        and rows * contrasts**2 <= _MOST_ELEMENTS
         and rows * (columns * contrasts) ** 2 <= _MOST_PRODUCTS
     )
 
@@ -161,7 +162,7 @@ def _model_of(family: NoisyFamily) -> _Model:
         contrasts=contrasts,
         covariance=contrasts @ spread @ contrasts.T,
         tilt=contrasts @ _tilt(family),
-        design=_design(family.parent_sizes),
+        design=main_effects(family.parent_sizes),
         deviations=deviations,
     )
 
@@ -177,7 +178,7 @@ def _tilt(family: NoisyFamily) -> Reals:
     return np.asarray(weights * centred / np.sqrt(weights @ centred**2))
 
 
-def _design(parent_sizes: tuple[int, ...]) -> Reals:
+def main_effects(parent_sizes: tuple[int, ...]) -> Reals:
     """Return a constant and, per parent, its codes as centred indicators; shape (R, p)."""
     rows = int(np.prod(parent_sizes, dtype=int))
     codes = np.indices(parent_sizes).reshape(len(parent_sizes), rows)
@@ -220,12 +221,14 @@ def _fit(model: _Model, errors: Reals, strength: Strength) -> _Fit:
 
 def _gram(design: Reals, weights: Reals) -> Reals:
     """Return sum_r (x_r x_r') kron W_r, shape (p h, p h)."""
-    rows, columns = design.shape
-    contrasts = weights.shape[1]
-    pairs = (design[:, :, None] * design[:, None, :]).reshape(rows, -1)
-    blocks = (pairs.T @ weights.reshape(rows, -1)).reshape(columns, columns, contrasts, contrasts)
-    side = columns * contrasts
-    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3)).reshape(side, side)
+    columns, contrasts = design.shape[1], weights.shape[1]
+    found = np.zeros((columns**2, contrasts**2))
+    for at in range(0, len(design), _ROWS_AT_ONCE):  # bounds the memory of the products
+        rows = design[at : at + _ROWS_AT_ONCE]
+        pairs = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+        found += pairs.T @ weights[at : at + _ROWS_AT_ONCE].reshape(len(rows), -1)
+    blocks = found.reshape(columns, columns, contrasts, contrasts).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(blocks).reshape(columns * contrasts, columns * contrasts)
 
 
 def _prior_precision(model: _Model, strength: Strength) -> Reals:
