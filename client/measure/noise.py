@@ -4,7 +4,6 @@ With `protocol/privacy/conversion.py` the only importer of opendp. Nothing here 
 noise that can be drawn again protects no one.
 """
 
-from collections.abc import Callable, Iterable
 from fractions import Fraction
 from math import isclose, sqrt
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from opendp.domains import atom_domain, vector_domain
 from opendp.measurements import make_gaussian
 from opendp.metrics import l2_distance
-from opendp.mod import enable_features
+from opendp.mod import Measurement, enable_features
 
 from protocol.privacy.plan import Block, StatisticsPlan
 
@@ -32,30 +31,35 @@ def add_noise(plan: StatisticsPlan, statistics: Integers) -> Integers:
     """
     noisy = statistics.copy()
     for scale in sorted({block.site_scale for block in plan.blocks}):
+        release = gaussian(scale)
         blocks = [block for block in plan.blocks if block.site_scale == scale]
-        release = mechanism(scale, blocks)
+        for block in blocks:
+            check_cost(release, block, plan.noise_shares)
         places = np.concatenate([np.arange(b.offset, b.offset + b.size) for b in blocks])
         noisy[places] = release(statistics[places].tolist())
     return noisy
 
 
-def mechanism(scale: Fraction, blocks: Iterable[Block]) -> Callable[[list[int]], list[int]]:
-    """Return OpenDP's measurement at `scale`, checked against each of `blocks`.
+def gaussian(scale: Fraction) -> Measurement:
+    """Return OpenDP's measurement: a vector of 64-bit integers plus N_Z(0, scale^2) each.
 
-    It saturates at the ends of int64, which the plan keeps out of reach.
-
-    Raises:
-        AssertionError: `scale` is no double, or OpenDP finds another zCDP for a block's
-            sensitivity than D^2 / (2 s^2), the cost at this site's noise alone.
+    It saturates at the ends of int64, which the plan keeps out of reach. `scale` is a multiple
+    of 2^-16 below 2^37, as in every plan, and so a double without rounding.
     """
-    if Fraction(float(scale)) != scale:
-        raise AssertionError("a plan's scales are multiples of 2^-16 below 2^37")
-    gaussian = make_gaussian(
+    return make_gaussian(
         vector_domain(atom_domain(T="i64")), l2_distance(T="f64"), scale=float(scale)
     )
-    for block in blocks:
-        promised = Fraction(block.squared_sensitivity) / (2 * scale**2)
-        found = gaussian.map(sqrt(block.squared_sensitivity))  # type: ignore[no-untyped-call]
-        if not isclose(found, promised, rel_tol=1e-9):
-            raise AssertionError(f"OpenDP finds rho {found}, the plan {float(promised)}")
-    return gaussian
+
+
+def check_cost(release: Measurement, block: Block, noise_shares: int) -> None:
+    """Check that OpenDP's privacy map agrees with what the plan charges for a block.
+
+    One site's noise gives D^2 / (2 s^2) of zCDP; the noise of n_e sites, n_e times less. What
+    the plan adds for a sum of discrete Gaussians is below 1e-20 at its smallest scale.
+
+    Raises:
+        AssertionError: they differ, which is a bug of ours.
+    """
+    found = release.map(sqrt(block.squared_sensitivity))  # type: ignore[no-untyped-call]
+    if not isclose(found / noise_shares, block.rho, rel_tol=1e-9):
+        raise AssertionError(f"OpenDP finds rho {found} for one site, the plan {block}")

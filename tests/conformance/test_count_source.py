@@ -158,7 +158,7 @@ def some_counts(
         return {clique: found.ravel().tolist() for clique, found in source.counts(cliques).items()}
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=30)
 @given(table=random_records(), rows=st.integers(1, 3))
 def test_all_implementations_count_the_same_with_a_bound_per_unit(
     table: Records, rows: int
@@ -167,7 +167,7 @@ def test_all_implementations_count_the_same_with_a_bound_per_unit(
     assert all(other == first for other in others)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=30)
 @given(table=random_records())
 def test_all_implementations_count_the_same_with_one_row_per_unit(table: Records) -> None:
     first, *others = [some_counts(open_, table, 1, None) for open_ in IMPLEMENTATIONS]

@@ -1,0 +1,88 @@
+"""The vector of residual tables: layout, values, and the check on its size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from client.measure.statistics import check_overflow, measure
+from client.source.count_source import Counts
+from protocol.errors import UsageError
+from protocol.privacy.plan import compile_plan
+from protocol.privacy.residuals import residual_table
+from protocol.study.graph import Clique
+from tests.support.tables_source import GOOD, open_records
+from tests.support.tables_study import ward_study
+
+
+class Everyone:
+    """A source whose records are all in the first cell."""
+
+    def __init__(self, shape_of: dict[str, int], rows: int) -> None:
+        self._sizes = shape_of
+        self._rows = rows
+        self.asked: list[Clique] = []
+
+    def counts(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
+        self.asked += cliques
+        return {clique: self._table(clique) for clique in cliques}
+
+    def _table(self, clique: Clique) -> Counts:
+        table = np.zeros([self._sizes[name] for name in clique], np.int64)
+        table[(0,) * len(clique)] = self._rows
+        return table
+
+
+def everyone(rows: int) -> Everyone:
+    study = ward_study()
+    return Everyone({name: domain.size for name, domain in study.variables.items()}, rows)
+
+
+def test_every_block_is_the_residual_table_of_its_counts(tmp_path: Path) -> None:
+    study = ward_study()
+    plan = compile_plan(study)
+    with open_records(GOOD, tmp_path) as source:
+        found = measure(plan, study, source)
+        tables = source.counts([block.clique for block in plan.blocks])
+    assert found.shape == (plan.length,)
+    assert found.dtype == np.int64
+    for block in plan.blocks:
+        expected = residual_table(tables[block.clique])
+        assert np.array_equal(found[block.span].reshape(block.shape), expected)
+
+
+def test_the_first_element_is_the_number_of_records_that_count(tmp_path: Path) -> None:
+    study = ward_study()
+    with open_records(GOOD, tmp_path) as source:
+        assert measure(compile_plan(study), study, source)[0] == 3
+
+
+def test_a_site_without_records_measures_zeros(tmp_path: Path) -> None:
+    study = ward_study()
+    with open_records(GOOD.reordered([]), tmp_path) as source:
+        assert not measure(compile_plan(study), study, source).any()
+
+
+def test_the_source_is_asked_once_for_few_tables() -> None:
+    study = ward_study()
+    source = everyone(1)
+    measure(compile_plan(study), study, source)
+    assert source.asked == [("age", "smoker", "ward", "grade")]
+
+
+def test_more_records_than_the_ring_holds_are_refused() -> None:
+    study = ward_study()
+    with pytest.raises(UsageError) as refused:
+        measure(compile_plan(study), study, everyone(2**53))
+    assert refused.value.code == "too-many-rows"
+    assert str(2**53) not in str(refused.value)
+
+
+def test_the_limit_leaves_room_for_two_hundred_sites() -> None:
+    plan = compile_plan(ward_study())
+    largest = max(int(np.prod([size - 1 for size in block.shape])) for block in plan.blocks)
+    rows = 2**62 // (200 * largest)
+    check_overflow(plan, rows=rows)
+    with pytest.raises(UsageError):
+        check_overflow(plan, rows=rows + 1)
