@@ -16,6 +16,7 @@ from rich.console import Console
 from deploy.demo.consortium import Consortium, command, make_consortium
 from deploy.demo.processes import Processes, running_consortium
 from protocol.errors import ConcauseError, UsageError
+from server.commands.output import shown
 from server.rounds.coordinator_config import load_coordinator_config
 from server.rounds.folder import RoundFolder
 
@@ -96,9 +97,8 @@ def _verify(run: Path) -> None:
     document = command("release", "verify", release, "--roster", roster)
     checks = document["checks"]
     console.print(f"Release verified: {len(checks)} of {len(checks)} checks hold.")
-    report = run / "release" / "report.html"
-    console.print(f"Open {report}, or in Python:\n  import concause")
-    console.print(f"  m = concause.load({json.dumps(str(run / 'release'))})")
+    console.print(f"Open {shown(release / 'report.html')}, or in Python:\n  import concause")
+    console.print(f"  m = concause.load({json.dumps(shown(release))})")
     console.print('  m.do({"qsmk": 1}).sample(10_000, seed=1)')
 
 

@@ -50,3 +50,9 @@ def read_text(path: Path, what: str) -> str:
 def read_study(path: Path) -> Study:
     """Return the study in a TOML file."""
     return parse_study(read_text(path, "a study (TOML)"))
+
+
+def shown(path: Path) -> str:
+    """Return a path as people type it: relative to the present folder, if it is inside."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

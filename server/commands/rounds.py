@@ -13,7 +13,7 @@ from rich.table import Table
 from protocol.errors import ExitCode, UsageError
 from protocol.secagg.roster import parse_roster
 from server.commands.coordinator import DEFAULT_CONFIG, ConfigPath
-from server.commands.output import JsonFlag, console, read_text, show
+from server.commands.output import JsonFlag, console, read_text, show, shown
 from server.rounds.clock import SystemClock
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.flower_cli import FlowerCli
@@ -125,7 +125,7 @@ def _run(settings: CoordinatorConfig, folder: RoundFolder, *, quiet: bool) -> Ro
     flower, clock = FlowerCli(settings), SystemClock()
     if quiet:
         return issue(settings, folder, clock, flower)
-    console.print(f"Round {folder.path.name}: {folder.path}")
+    console.print(f"Round {shown(folder.path)}")
     with console.status("submitting the round to Flower") as spinner:
         return issue(settings, folder, clock, flower, _watcher(spinner.update))
 
@@ -201,7 +201,7 @@ def _summary_table(summary: "ReleaseSummary", folder: Path) -> Table:
             table.add_row(
                 "  published", f"{published.low} to {published.high} ({published.source})"
             )
-    table.add_row("synthetic data", str(summary.synthetic))
-    table.add_row("report", str(summary.report))
-    table.add_row("round", str(folder))
+    table.add_row("synthetic data", shown(summary.synthetic))
+    table.add_row("report", shown(summary.report))
+    table.add_row("round", shown(folder))
     return table
