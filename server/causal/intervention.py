@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
+
 from protocol.errors import UsageError
 from protocol.study.problems import nearest
 from protocol.study.study import Study
@@ -46,7 +48,14 @@ def variable_of(study: Study, node: str) -> Variable:
     return study.variables[node]
 
 
-def _assignment(variable: Variable, value: Value) -> Assignment:
+def _assignment(variable: Variable, given: Value) -> Assignment:
+    value = given.item() if isinstance(given, np.generic) else given  # numpy scalars are common
+    if not isinstance(value, str | int | float | Decimal):
+        raise UsageError(
+            "value-outside-domain",
+            f"Expected a level, a boolean or a number, found {type(value).__name__}.",
+            f"Write {nearest('', variable.labels)}.",
+        )
     code = variable.code_of(value)
     is_number = isinstance(variable, Numeric) and value not in variable.labels
     return Assignment(code, float(Decimal(value)) if is_number else None)

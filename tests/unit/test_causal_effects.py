@@ -149,6 +149,22 @@ def test_intervention_with_an_unknown_level_is_refused() -> None:
     assert refusal.value.code == "value-outside-domain"
 
 
+@pytest.mark.parametrize("value", [1, True, "1", 1.0, np.int64(1), np.True_, np.float64(1)])
+def test_every_way_to_write_a_level_is_the_same_intervention(value: Value) -> None:
+    assert mixed().model().do({"event": value}).interventions["event"].code == 1
+
+
+@pytest.mark.parametrize("value", [np.float64(38.5), np.float32(38.5), 38.5, "38.5"])
+def test_every_way_to_write_a_number_is_the_same_intervention(value: Value) -> None:
+    assert mixed().model().do({"fever": value}).interventions["fever"].value == 38.5
+
+
+def test_intervention_with_something_else_than_a_value_is_refused() -> None:
+    with pytest.raises(UsageError) as refusal:
+        mixed().model().do({"fever": None})  # type: ignore[dict-item]
+    assert refusal.value.code == "value-outside-domain"
+
+
 def test_mean_of_a_nominal_outcome_is_refused() -> None:
     with pytest.raises(UsageError) as refusal:
         mixed().model().mean("blood")
