@@ -69,7 +69,7 @@ class StudyColumns:
         Precondition: `clique` is not empty, and its table has fewer than 2^31 cells.
         """
         first, *rest = clique
-        index = rows[self._aliases[first]]
+        index = rows[self._aliases[first]].cast("int32")  # codes set aside have 16 bits
         for variable in rest:
             index = index * self.study.variables[variable].size + rows[self._aliases[variable]]
         return index.cast("int32")
