@@ -20,9 +20,8 @@ class CountSource(Protocol):
     def counts(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
         """Return the dense contingency table of each clique, zeros included.
 
-        A record counts in every table or in none: one whose value has no code (SPEC 4.2: an
-        undeclared value without OTHER, a missing one without MISSING) is in none. A unit
-        contributes at most the study's `max_rows_per_unit` records. The table of the empty
+        A record counts in every table or in none: one with a value that has no code (undeclared
+        without OTHER, missing without MISSING) is in none. A unit contributes at most the study's `max_rows_per_unit` records. The table of the empty
         clique has no axis and holds the number of records.
 
         Raises:
