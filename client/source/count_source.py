@@ -20,9 +20,10 @@ class CountSource(Protocol):
     def counts(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
         """Return the dense contingency table of each clique, zeros included.
 
-        A record counts in every table or in none: one with a value that has no code (undeclared
-        without OTHER, missing without MISSING) is in none. A unit contributes at most the study's `max_rows_per_unit` records. The table of the empty
-        clique has no axis and holds the number of records.
+        A record counts in every table or in none (SPEC 9.1): one with a value that has no code,
+        undeclared without OTHER or missing without MISSING, is in none. A unit contributes at
+        most the study's `max_rows_per_unit` records. The table of the empty clique has no axis
+        and holds the number of records.
 
         Raises:
             UsageError: the site's files or mapping do not fit the study.
