@@ -21,6 +21,8 @@ SIGNATURE_PURPOSE = "release-manifest"
 
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
+Distribution = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,40}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z.!+_-]{1,40}$")]  # no sentence
 Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
 
@@ -54,7 +56,7 @@ class Manifest(_Strict):
     plan_hash: Hex32
     roster_hash: Hex32
     estimation: Estimation
-    software: Mapping[str, str]  # distribution: version
+    software: Annotated[Mapping[Distribution, Version], Field(max_length=16)]
     files: Mapping[str, FileRecord]
 
     @property

@@ -123,13 +123,23 @@ def _check_report(release: _Release) -> str:
     found = breaches(published.decode(errors="replace"))
     if found:
         raise PeerError("not-self-contained", f"The page reaches beyond itself, line {found[0]}.")
-    if release.imprint.software != installed_software():
-        return "loads nothing; not drawn again, since other versions made it"
     tallies = tally(release.folder / ReleaseFile.SYNTHETIC, release.basis.study)
     files = release.manifest.files
     made, _ = make_report(release.basis, release.imprint, release.model, tallies, files)
-    _same("report", made, published)
+    if made != published:
+        cause = "The report is not the one that follows."
+        raise PeerError("does-not-follow", cause, _remedy(release.imprint))
     return "loads nothing; drawn again"
+
+
+def _remedy(imprint: Imprint) -> str:
+    """Return what to try with another page: never to trust it, since its signer names versions."""
+    if imprint.software == installed_software():
+        return ""
+    return (
+        "The manifest names other versions of the software than these here, which may draw "
+        "another page: verify with the versions that it names."
+    )
 
 
 _STEPS: tuple[tuple[str, ReleaseFile, Callable[[_Release], str]], ...] = (

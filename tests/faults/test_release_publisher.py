@@ -2,17 +2,22 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from server.causal.model import load
+from server.release.contents import Imprint, make_report
 from server.release.folder import ReleaseFile
-from server.release.manifest import Estimation
+from server.release.manifest import Estimation, decode_manifest
+from server.release.synthetic import tally
 from server.release.verify import verify_release
 from tests.support.release_folders import sign_again, write
-from tests.support.release_rounds import STUDY, PlayedRound, play_round
+from tests.support.release_rounds import STUDY, PlayedRound, basis_of, play_round
+
+OTHER_VERSIONS = {"concause": "0.0.1", "opendp": "0.16.0", "pandas": "9.9.9"}
 
 
 @pytest.fixture(scope="module")
@@ -157,16 +162,43 @@ def test_a_report_that_says_something_else_is_named(release: Path, played: Playe
     file, detail = only_failure(release, played)
     assert file == ReleaseFile.REPORT
     assert "not the one that follows" in detail
+    assert "versions" not in detail  # the same ones are installed here
 
 
-def test_a_report_by_other_versions_is_not_drawn_again_and_a_note_says_so(
+def draw_report(release: Path, played: PlayedRound, software: Mapping[str, str]) -> None:
+    manifest = decode_manifest((release / ReleaseFile.MANIFEST).read_bytes()).manifest
+    imprint, basis = Imprint(manifest.release, manifest.created, software), basis_of(played)
+    tallies = tally(release / ReleaseFile.SYNTHETIC, basis.study)
+    page, _ = make_report(basis, imprint, load(release), tallies, manifest.files)
+    (release / ReleaseFile.REPORT).write_bytes(page)
+
+
+def test_a_report_is_drawn_again_whatever_versions_the_manifest_names(
     release: Path, played: PlayedRound
 ) -> None:
-    software = {"concause": "0.0.1", "opendp": "0.16.0"}
-    sign_again(release, played.coordinator_key, software=software)
+    draw_report(release, played, OTHER_VERSIONS)
+    sign_again(release, played.coordinator_key, software=OTHER_VERSIONS)
     verification = verify_release(release, roster=played.roster)
     assert verification.ok
-    assert "other versions" in verification.checks[-1].detail
+    assert verification.checks[-1].file == ReleaseFile.REPORT
+    assert "drawn again" in verification.checks[-1].detail
+
+
+def test_a_forged_report_under_other_versions_is_named_and_the_detail_says_what_to_do(
+    release: Path, played: PlayedRound
+) -> None:
+    draw_report(release, played, OTHER_VERSIONS)
+    path = release / ReleaseFile.REPORT
+    path.write_text(path.read_text().replace("95% interval", "99% interval"))
+    file, detail = only_failure(release, played, software=OTHER_VERSIONS)
+    assert file == ReleaseFile.REPORT
+    assert "not the one that follows" in detail
+    assert "verify with the versions" in detail
+
+
+def test_versions_alone_cannot_be_changed(release: Path, played: PlayedRound) -> None:
+    file, _ = only_failure(release, played, software=OTHER_VERSIONS)
+    assert file == ReleaseFile.REPORT  # which prints them
 
 
 def test_a_roster_under_another_name_is_named(release: Path, played: PlayedRound) -> None:
