@@ -14,6 +14,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from client.gate.keys import PRIVATE
+from client.gate.memory import make_private
 from protocol import canonical
 from protocol.canonical import Json, fraction_text, parse_fraction
 from protocol.errors import PeerError, PolicyError, StorageError, UsageError
@@ -143,7 +145,7 @@ class ApprovalFolder:
         path = self._approvals / _name(study.hash)
         try:
             for folder in (self._approvals, self._studies):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(folder)
             _replace(self._studies / _name(study.hash), study.canonical)
             _replace(path, approval)
         except OSError as error:
@@ -218,11 +220,17 @@ def _read(path: Path) -> bytes:
 def _replace(path: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never half of one."""
     draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name too, not only the content
+    finally:
+        os.close(folder)
 
 
 def _tampered() -> PolicyError:

@@ -16,7 +16,7 @@ from client.gate.journal import Opening, Step, already_run
 from client.gate.ledger import Request
 from client.gate.means import Means, Point
 from client.gate.memory import Memory
-from client.gate.outward import Refusal, refusal_of
+from client.gate.outward import Refusal, concerns_site_alone, refusal_of
 from client.gate.site_log import SiteLog
 from protocol.errors import ConcauseError, PolicyError, StorageError
 from protocol.identifiers import Digest, SessionId
@@ -103,22 +103,36 @@ class Gate:
         """Record that a request was not answered, and return what may be said about it."""
         refusal = refusal_of(error, self._means.entropy(_INCIDENT_BYTES).hex())
         session, study = self._subject(body)
-        expected = isinstance(error, ConcauseError) and not isinstance(error, StorageError)
+        code = error.code if isinstance(error, ConcauseError) else refusal.code
+        noted = True
         # A full disk must not turn a refusal into silence.
-        with suppress(StorageError, OSError):
+        with suppress(StorageError):
+            noted = self._memory.ledger.note_refusal(
+                code, refusal.id, session=session, study=study, now=now
+            )
+        if noted:
+            self._log_refusal(error, refusal, code, session, study)
+        return refusal
+
+    def _log_refusal(
+        self,
+        error: Exception,
+        refusal: Refusal,
+        code: str,
+        session: SessionId | None,
+        study: Digest | None,
+    ) -> None:
+        explained = isinstance(error, ConcauseError) and not concerns_site_alone(error)
+        with suppress(OSError):
             self._log.alarm(
                 "refused",
-                error=None if expected else error,
+                error=None if explained else error,
                 incident=refusal.id,
                 category=refusal.category,
-                code=refusal.code,
+                code=code,
                 session=session.hex() if session else None,
                 study=study.hex() if study else None,
             )
-            self._memory.ledger.note_refusal(
-                refusal.code, refusal.id, session=session, study=study, now=now
-            )
-        return refusal
 
     def forget_lost_rounds(self, *, now: int) -> None:
         """Close the rounds of an earlier process, whose secrets are gone; once, at the start."""

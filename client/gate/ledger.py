@@ -38,6 +38,8 @@ BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END
 CREATE TRIGGER ledger_never_shrinks BEFORE DELETE ON ledger
 BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END"""
 
+MAX_REFUSALS_A_DAY = 1000
+_DAY_S = 86_400
 _COLUMNS = "number, kind, at, session, study, rho, code, incident"
 _UNSETTLED = (
     "kind = 'reservation' AND NOT EXISTS (SELECT 1 FROM ledger AS settled"
@@ -155,8 +157,17 @@ class Ledger:
         session: SessionId | None,
         study: Digest | None,
         now: int,
-    ) -> None:
-        """Record that the gate said no, and to what."""
+    ) -> bool:
+        """Record that the gate said no, and to what; return whether it was recorded.
+
+        At most MAX_REFUSALS_A_DAY: anyone on the way may send what has to be refused, and must
+        not fill the site's disk with it.
+        """
+        ((recent,),) = self._database.rows(
+            "SELECT count(*) FROM ledger WHERE kind = 'refusal' AND at > ?", now - _DAY_S
+        )
+        if recent >= MAX_REFUSALS_A_DAY:
+            return False
         self._database.write(
             "INSERT INTO ledger (kind, at, session, study, code, incident)"
             " VALUES ('refusal', ?, ?, ?, ?, ?)",
@@ -166,6 +177,7 @@ class Ledger:
             code,
             incident,
         )
+        return True
 
     def balance(self, *, now: int, study: Digest | None = None) -> Balance:
         """Return what is spent and promised, in all or on one study."""

@@ -4,6 +4,7 @@ One gate at a time: a second process would mistake the first one's rounds for lo
 """
 
 import fcntl
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -41,9 +42,10 @@ def open_memory(folder: Path) -> Memory:
     """Return the memory in a site's folder, made if need be, to look at.
 
     Raises:
-        StorageError: the folder cannot be used.
+        StorageError: the folder cannot be used, or others may enter it.
     """
     make_private(folder)
+    _check_private(folder)
     database = Database(folder / DATABASE_FILE, SCHEMA)
     return Memory(database, Ledger(database), Journal(database))
 
@@ -75,19 +77,30 @@ def open_log(folder: Path) -> SiteLog:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter, unless there is one.
+    """Make a folder that only its owner may enter, and its parents, where there are none.
 
     Raises:
         StorageError: it cannot be made.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (*reversed(folder.parents), folder):
+            each.mkdir(mode=0o700, exist_ok=True)  # parents=True would open them to others
     except OSError as error:
         raise StorageError(
             "folder-not-writable",
             f"Expected to be allowed to use the folder {folder}.",
             "Check `folder` in site.toml and the folder's permissions.",
         ) from error
+
+
+def _check_private(folder: Path) -> None:
+    mode = folder.stat().st_mode
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise StorageError(
+            "folder-open-to-others",
+            f"Expected {folder} to be closed to others, found mode {stat.S_IMODE(mode):04o}.",
+            f"Run chmod 700 {folder}, and consider who may have written to it.",
+        )
 
 
 def _lock(folder: Path) -> IO[bytes]:

@@ -1,16 +1,20 @@
 """What may leave a site when something went wrong: a class, a code, fixed words and an id.
 
-Our own errors hold no data by rule (protocol/errors.py) and travel with their text. Anything
-else, whatever its message holds, leaves as the same fixed words; its trace stays in the
-site's log under the same id.
+What the coordinator has to mend (policy, approval, budget, protocol) travels with its text,
+which holds no data by rule (protocol/errors.py). What only the site can mend leaves as one
+fixed answer: its files, settings, disk and the state of its records are not the coordinator's
+to know, and which of them failed may depend on a single record. Anything else, whatever its
+message holds, leaves as the same fixed words. Code and trace stay in the site's log under the id.
 """
 
 from dataclasses import asdict, dataclass
 
 from protocol import canonical
-from protocol.errors import ConcauseError
+from protocol.errors import ConcauseError, StorageError, UsageError
 
 MAX_TEXT = 1000  # characters; the coordinator takes no more
+# Says when a site's records changed, which is the site's own matter.
+_ABOUT_RECORDS = frozenset({"approval-other-snapshot"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,15 @@ class Refusal:
 
 def refusal_of(error: BaseException, incident: str) -> Refusal:
     """Return what may be said of `error` outside the site, under the id `incident`."""
+    if concerns_site_alone(error):
+        return Refusal(
+            "infrastructure",
+            "site-not-ready",
+            "The site cannot answer for a reason that concerns it alone.",
+            f"Ask the site's administrator to look for {incident} in the gate's log and ledger, "
+            "and to run `concause site status` and `concause site check`.",
+            incident,
+        )
     if isinstance(error, ConcauseError):
         cause, remedy = error.cause[:MAX_TEXT], error.remedy[:MAX_TEXT]
         return Refusal(error.category, error.code, cause, remedy, incident)
@@ -40,3 +53,10 @@ def refusal_of(error: BaseException, incident: str) -> Refusal:
         f"Ask the site's administrator to look for {incident} in the gate's log.",
         incident,
     )
+
+
+def concerns_site_alone(error: BaseException) -> bool:
+    """Return whether only the site can mend an error, and nobody else may learn more of it."""
+    if isinstance(error, UsageError | StorageError):
+        return True
+    return isinstance(error, ConcauseError) and error.code in _ABOUT_RECORDS

@@ -160,11 +160,18 @@ def test_folder_lists_the_studies_with_an_approval(world: World) -> None:
 
 
 def test_approval_that_cannot_be_written_says_so(world: World) -> None:
-    (world.folder / "file").write_text("in the way")
-    store = ApprovalFolder(world.folder / "file")
+    store = ApprovalFolder(world.folder)
+    in_the_way = world.folder / "studies" / f"{world.study.hash.hex()}.json"
+    in_the_way.mkdir(parents=True)
     with pytest.raises(StorageError) as refused:
         store.write(world.study, b"")
     assert refused.value.code == "approval-not-written"
+
+
+def test_approval_files_are_closed_to_others(world: World) -> None:
+    path = world.approve(0)
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
 
 
 def test_approval_that_cannot_be_read_says_so(world: World) -> None:

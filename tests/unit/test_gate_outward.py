@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from client.gate import ledger
 from client.gate.gate import Gate
 from client.gate.keys import SECRET_BYTES
 from client.gate.memory import LOG_FILE, open_gate_memory, open_memory
@@ -61,10 +62,8 @@ def test_planted_value_behind_one_of_our_errors_never_leaves() -> None:
 @pytest.mark.parametrize(
     ("error", "category"),
     [
-        (UsageError("a-code", "Cause.", "Remedy."), "schema"),
         (PolicyError("a-code", "Cause.", "Remedy."), "policy"),
         (PeerError("a-code", "Cause.", "Remedy.", culprits=[1]), "protocol"),
-        (StorageError("a-code", "Cause.", "Remedy."), "infrastructure"),
         (CohortError("a-code", "Cause.", "Remedy.", found=1, needed=2), "cohort"),
         (
             BudgetError(
@@ -74,7 +73,7 @@ def test_planted_value_behind_one_of_our_errors_never_leaves() -> None:
         ),
     ],
 )
-def test_our_own_errors_leave_with_their_words(error: ConcauseError, category: str) -> None:
+def test_what_others_must_mend_leaves_with_its_words(error: ConcauseError, category: str) -> None:
     assert canonical.decode(refusal_of(error, "id-1").encode()) == {
         "category": category,
         "code": "a-code",
@@ -84,8 +83,23 @@ def test_our_own_errors_leave_with_their_words(error: ConcauseError, category: s
     }
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("column-missing", PLANTED, "Look into /srv/hospital/policy.toml."),
+        StorageError("data-changed", PLANTED, "Look into /srv/hospital/policy.toml."),
+        PolicyError("approval-other-snapshot", PLANTED, "Look into /srv/hospital/policy.toml."),
+    ],
+)
+def test_what_only_the_site_can_mend_leaves_as_one_fixed_answer(error: ConcauseError) -> None:
+    same = refusal_of(StorageError("another-code", "Another cause."), "id-1")
+    assert refusal_of(error, "id-1") == same
+    assert (same.category, same.code) == ("infrastructure", "site-not-ready")
+    assert b"4711" not in refusal_of(error, "id-1").encode()
+
+
 def test_words_that_leave_are_bounded() -> None:
-    refusal = refusal_of(UsageError("a-code", "x" * 5000, "y" * 5000), "id-1")
+    refusal = refusal_of(PolicyError("a-code", "x" * 5000, "y" * 5000), "id-1")
     assert (len(refusal.cause), len(refusal.remedy)) == (MAX_TEXT, MAX_TEXT)
 
 
@@ -101,6 +115,30 @@ def test_refusal_is_in_the_log_under_the_id_that_left(world: World) -> None:
     assert (line["event"], line["level"]) == ("refused", "warning")
     assert (line["incident"], line["code"]) == (refusal["id"], refusal["code"])
     assert "trace" not in line
+
+
+def test_ledger_and_log_keep_what_the_fixed_answer_hides(world: World) -> None:
+    gate = world.open(0)
+    error = UsageError("column-missing", "A cause.", "A remedy.")
+    refusal = gate.refuse(error, b"\x99", now=NOW)
+    assert refusal.code == "site-not-ready"
+    (line,) = lines(world)
+    assert (line["incident"], line["code"]) == (refusal.id, "column-missing")
+    assert "A cause." in line["trace"]
+    (entry,) = gate._memory.ledger.entries()
+    assert (entry.incident, entry.code) == (refusal.id, "column-missing")
+
+
+def test_a_flood_of_junk_stops_filling_the_disk(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_REFUSALS_A_DAY", 3)
+    gate = world.open(0)
+    for _ in range(5):
+        assert "refusal" in gate.respond(b"\x99", now=NOW)
+    assert len(lines(world)) == len(gate._memory.ledger.entries()) == 3
+    gate.respond(b"\x99", now=NOW + 90_000)
+    assert len(gate._memory.ledger.entries()) == 4
 
 
 def test_refusal_leaves_even_when_the_disk_does_not_take_it(
@@ -164,6 +202,14 @@ def test_second_gate_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         assert refused.value.code == "gate-already-running"
         open_memory(tmp_path).close()
     open_gate_memory(tmp_path).close()
+
+
+def test_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    folder.mkdir(mode=0o755)
+    with pytest.raises(StorageError) as refused:
+        open_memory(folder)
+    assert refused.value.code == "folder-open-to-others"
 
 
 def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
