@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from server.causal.model import load
+from server.release import synthetic
 from server.release.contents import Imprint, make_report
 from server.release.folder import ReleaseFile
 from server.release.manifest import Estimation, decode_manifest
 from server.release.synthetic import tally
 from server.release.verify import verify_release
-from tests.support.release_folders import sign_again, write
+from tests.support.release_folders import alter_row, sign_again, write
 from tests.support.release_rounds import STUDY, PlayedRound, basis_of, play_round
 
 OTHER_VERSIONS = {"concause": "0.0.1", "opendp": "0.16.0", "pandas": "9.9.9"}
@@ -119,6 +120,19 @@ def test_rows_of_another_seed_are_named(release: Path, played: PlayedRound) -> N
         table.schema.metadata
     )
     pq.write_table(other, path)
+    file, detail = only_failure(release, played)
+    assert file == ReleaseFile.SYNTHETIC
+    assert "other rows" in detail
+
+
+def test_one_other_row_in_the_middle_of_many_batches_is_named(
+    played: PlayedRound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthetic, "BATCH_ROWS", 50)
+    release = tmp_path / "release"
+    write(release, played)
+    assert verify_release(release, roster=played.roster).ok
+    alter_row(release / ReleaseFile.SYNTHETIC, 260)  # of 500
     file, detail = only_failure(release, played)
     assert file == ReleaseFile.SYNTHETIC
     assert "other rows" in detail

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.signing import public_key
@@ -19,6 +21,16 @@ DRAWS = 20
 def write(folder: Path, played: PlayedRound, *, seed: int = 3) -> ReleaseSummary:
     """Write a release of a round with few draws."""
     return write_release(folder, **played.arguments, draws=DRAWS, seed=seed, now=NOW)
+
+
+def alter_row(path: Path, row: int) -> None:
+    """Exchange coffee for none, or none for coffee, in one synthetic row; nothing else changes."""
+    table, batch = pq.read_table(path), pq.read_metadata(path).row_group(0).num_rows
+    position = table.column_names.index("coffee")
+    values = table.column(position).to_pylist()
+    values[row] = 0 if values[row] else 1
+    altered = pa.array(values, table.schema.field(position).type)
+    pq.write_table(table.set_column(position, table.schema.field(position), altered), path, batch)
 
 
 def sign_again(folder: Path, key: Ed25519PrivateKey, **changes: object) -> None:

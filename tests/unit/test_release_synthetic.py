@@ -15,6 +15,7 @@ from server.causal.model import Model
 from server.estimation.fit import fit
 from server.release import synthetic
 from server.release.synthetic import check_synthetic, tally, write_synthetic
+from tests.support.release_folders import alter_row
 from tests.support.release_rounds import STUDY, basis_of, play_round
 
 DIGEST = Digest(bytes(32))
@@ -49,14 +50,36 @@ def test_batches_cannot_be_seen_in_the_rows(
     assert check_synthetic(pieces, model.study, model, DIGEST) == "all rows drawn again"
 
 
-def test_of_a_long_file_the_first_and_the_last_batch_are_drawn_again(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("batch", range(7))
+def test_a_change_in_any_batch_is_found(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(synthetic, "BATCH_ROWS", 77)
-    monkeypatch.setattr(synthetic, "_DRAWN_AGAIN", 100)
     path = write(tmp_path / "rows.parquet", model)
-    found = check_synthetic(path, model.study, model, DIGEST)
-    assert found == "first and last batch drawn again"
+    alter_row(path, 77 * batch + 5)
+    with pytest.raises(PeerError) as caught:
+        check_synthetic(path, model.study, model, DIGEST)
+    assert caught.value.code == "other-rows"
+
+
+def test_rows_in_other_batches_than_the_verifiers_are_refused(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "rows.parquet", model)
+    monkeypatch.setattr(synthetic, "BATCH_ROWS", 77)
+    with pytest.raises(PeerError) as caught:
+        check_synthetic(path, model.study, model, DIGEST)
+    assert caught.value.code == "other-batches"
+
+
+def test_rows_that_cannot_be_read_are_refused(model: Model, tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.parquet", model)
+    spoilt = bytearray(path.read_bytes())
+    spoilt[4:300] = bytes(296)  # pages; the outline at the end stays as it was
+    path.write_bytes(spoilt)
+    with pytest.raises(PeerError) as caught:
+        check_synthetic(path, model.study, model, DIGEST)
+    assert caught.value.code == "not-parquet"
 
 
 def test_tallies_are_the_counts_of_the_models_own_codes(model: Model, tmp_path: Path) -> None:
