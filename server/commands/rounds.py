@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from server.release.summary import ReleaseSummary
 
 app = typer.Typer(no_args_is_help=True, help="Issue rounds and look at them.")
-DRAWS = 200  # parameter draws behind every interval
-FIT_SEED = 1
 _EXIT = {"refused": ExitCode.COHORT, "failed": ExitCode.INFRASTRUCTURE}
 _STEPS = {
     "connect": "waiting for the sites to connect",
@@ -153,8 +151,6 @@ def _publish(settings: CoordinatorConfig, folder: RoundFolder, target: Path) -> 
         transcript=folder.transcript.read_bytes(),
         roster=parse_roster(folder.roster.read_bytes()),
         signing_key=load_signing_key(settings.coordinator.signing_key),
-        draws=DRAWS,
-        seed=FIT_SEED,
         now=datetime.now(UTC),
     )
 

@@ -38,7 +38,7 @@ class FileRecord(_Strict):
 
 
 class Estimation(_Strict):
-    """What the fit was run with; with the transcript it determines the model."""
+    """What the fit was run with: for information, since the round settles it."""
 
     draws: int = Field(ge=1)
     seed: int = Field(ge=0)

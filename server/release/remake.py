@@ -24,6 +24,7 @@ from server.release.contents import Imprint, installed_software, make_privacy, m
 from server.release.folder import ReleaseFile
 from server.release.manifest import Manifest, release_id
 from server.release.self_contained import breaches
+from server.release.settings import fit_settings
 from server.release.synthetic import check_synthetic, tally
 
 # Other BLAS kernels were seen to move a probability by 1e-14 and no draw at all.
@@ -84,9 +85,17 @@ def _check_round(release: _Release) -> str:
     basis, manifest = release.basis, release.manifest
     _same("session of the round", basis.session.hex(), manifest.session)
     _same("hash of the roster", basis.roster.hash.hex(), manifest.roster_hash)
-    name = release_id(basis.study.name, basis.session, manifest.estimation)
-    _same("id of the release", name, manifest.release)
     return f"{basis.noisy.contributors} of {len(basis.roster.sites)} sites in the sum"
+
+
+def _check_settings(release: _Release) -> str:
+    basis, manifest = release.basis, release.manifest
+    settings = fit_settings(basis.session)
+    if manifest.estimation != settings:  # SPEC 10: a seed that nobody chooses
+        raise PeerError("other-settings", "Expected the draws and the seed that the round settles.")
+    name = release_id(basis.study.name, basis.session, settings)
+    _same("id of the release", name, manifest.release)
+    return f"{settings.draws} draws, seed {settings.seed}"
 
 
 def _check_plan(release: _Release) -> str:
@@ -102,7 +111,7 @@ def _check_privacy(release: _Release) -> str:
 
 
 def _check_model(release: _Release) -> str:
-    basis, settings = release.basis, release.manifest.estimation
+    basis, settings = release.basis, fit_settings(release.basis.session)
     made = fit(basis.study, basis.plan, basis.noisy, draws=settings.draws, seed=settings.seed)
     published = release.model
     _same("study of the model", published.study.hash, basis.study.hash)
@@ -145,6 +154,7 @@ def _remedy(imprint: Imprint) -> str:
 _STEPS: tuple[tuple[str, ReleaseFile, Callable[[_Release], str]], ...] = (
     ("study is the one named", ReleaseFile.STUDY, _check_study),
     ("round replays to the sum", ReleaseFile.TRANSCRIPT, _check_round),
+    ("draws and seed follow from the round", ReleaseFile.MANIFEST, _check_settings),
     ("plan compiles again", ReleaseFile.STUDY, _check_plan),
     ("privacy follows from the plan", ReleaseFile.PRIVACY, _check_privacy),
     ("model follows from the sum", ReleaseFile.MODEL, _check_model),

@@ -26,24 +26,23 @@ from server.release.manifest import (
     release_id,
     sign_manifest,
 )
+from server.release.settings import fit_settings
 from server.release.summary import ReleaseSummary, summarise
 from server.release.synthetic import tally, write_synthetic
 
 
-def write_release(  # noqa: PLR0913 - what a release is made from, each by its name
+def write_release(
     folder: Path,
     *,
     study_text: str,
     transcript: bytes,
     roster: Roster,
     signing_key: Ed25519PrivateKey,
-    draws: int,
-    seed: int,
     now: datetime,
 ) -> ReleaseSummary:
     """Fit, sample, report and sign; the folder appears whole, or not at all.
 
-    `draws` and `seed` steer the fit's intervals; the synthetic rows have the study's own seed.
+    The round's id settles the seed of the fit's intervals, the study that of the synthetic rows.
 
     Raises:
         UsageError: the folder exists, the study is not well formed, or the key is not the
@@ -53,16 +52,16 @@ def write_release(  # noqa: PLR0913 - what a release is made from, each by its n
     """
     _check_signer(signing_key, roster)
     basis = establish(study_text, transcript, roster)
-    estimation = Estimation(draws=draws, seed=seed)
-    imprint = _imprint(basis, estimation, now)
-    model = fit(basis.study, basis.plan, basis.noisy, draws=draws, seed=seed)
+    settings = fit_settings(basis.session)
+    imprint = _imprint(basis, settings, now)
+    model = fit(basis.study, basis.plan, basis.noisy, draws=settings.draws, seed=settings.seed)
     with building(folder) as draft:
         (draft / ReleaseFile.STUDY).write_bytes(study_text.encode())
         (draft / ReleaseFile.TRANSCRIPT).write_bytes(transcript)
         (draft / ReleaseFile.ROSTER).write_bytes(roster.canonical)
         (draft / ReleaseFile.PRIVACY).write_bytes(make_privacy(basis, imprint))
         answers = _write_results(draft, basis, imprint, model)
-        manifest = _manifest(draft, basis, imprint, estimation)
+        manifest = _manifest(draft, basis, imprint, settings)
         signed = encode_manifest(sign_manifest(manifest, signing_key))
         (draft / ReleaseFile.MANIFEST).write_bytes(signed)
     return summarise(folder, imprint.release, basis, answers)
@@ -78,7 +77,7 @@ def _write_results(draft: Path, basis: Basis, imprint: Imprint, model: Model) ->
     return answers
 
 
-def _manifest(draft: Path, basis: Basis, imprint: Imprint, estimation: Estimation) -> Manifest:
+def _manifest(draft: Path, basis: Basis, imprint: Imprint, settings: Estimation) -> Manifest:
     return Manifest(
         release=imprint.release,
         created=imprint.created,
@@ -87,7 +86,7 @@ def _manifest(draft: Path, basis: Basis, imprint: Imprint, estimation: Estimatio
         study_hash=basis.study.hash.hex(),
         plan_hash=basis.plan.hash.hex(),
         roster_hash=basis.roster.hash.hex(),
-        estimation=estimation,
+        estimation=settings,
         software=imprint.software,
         files=_records(draft),
     )
@@ -101,13 +100,13 @@ def _records(draft: Path) -> dict[str, FileRecord]:
     }
 
 
-def _imprint(basis: Basis, estimation: Estimation, now: datetime) -> Imprint:
+def _imprint(basis: Basis, settings: Estimation, now: datetime) -> Imprint:
     if now.tzinfo is None:
         raise UsageError(
             "naive-time", "Expected a time with its zone, found one without.", "Give it in UTC."
         )
     return Imprint(
-        release=release_id(basis.study.name, basis.session, estimation),
+        release=release_id(basis.study.name, basis.session, settings),
         created=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         software=installed_software(),
     )

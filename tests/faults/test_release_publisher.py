@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from server.causal.model import load
+from server.estimation.fit import fit
 from server.release import synthetic
 from server.release.contents import Imprint, make_report
 from server.release.folder import ReleaseFile
-from server.release.manifest import Estimation, decode_manifest
+from server.release.manifest import decode_manifest, release_id
+from server.release.settings import fit_settings
 from server.release.synthetic import tally
 from server.release.verify import verify_release
 from tests.support.release_folders import alter_row, sign_again, write
@@ -38,7 +40,7 @@ def release(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "release"))
 
 
-def only_failure(release: Path, played: PlayedRound, **changes: object) -> tuple[str, str]:
+def only_failure(release: Path, played: PlayedRound, /, **changes: object) -> tuple[str, str]:
     sign_again(release, played.coordinator_key, **changes)
     (failure,) = verify_release(release, roster=played.roster).failures
     return failure.file, failure.detail
@@ -107,9 +109,29 @@ def test_a_model_with_narrower_intervals_is_named(release: Path, played: PlayedR
     assert only_failure(release, played)[0] == ReleaseFile.MODEL
 
 
-def test_settings_of_another_fit_are_found(release: Path, played: PlayedRound) -> None:
-    file, _ = only_failure(release, played, estimation=Estimation(draws=20, seed=99))
-    assert file == ReleaseFile.TRANSCRIPT  # the release's id no longer follows
+@pytest.mark.parametrize("change", [{"seed": 99}, {"draws": 20}, {"draws": 10**9}])
+def test_a_choice_of_seed_or_draws_is_named(
+    release: Path, played: PlayedRound, change: Mapping[str, int]
+) -> None:
+    basis = basis_of(played)
+    chosen = fit_settings(basis.session).model_copy(update=change)
+    name = release_id(basis.study.name, basis.session, chosen)
+    file, detail = only_failure(release, played, estimation=chosen, release=name)
+    assert file == ReleaseFile.MANIFEST
+    assert "draws and the seed" in detail
+
+
+def test_a_model_fitted_with_a_chosen_seed_is_named(release: Path, played: PlayedRound) -> None:
+    basis = basis_of(played)
+    model = fit(basis.study, basis.plan, basis.noisy, seed=99)
+    (release / ReleaseFile.MODEL).write_text(model.to_json())
+    assert only_failure(release, played)[0] == ReleaseFile.MODEL
+
+
+def test_another_name_of_the_release_is_named(release: Path, played: PlayedRound) -> None:
+    file, detail = only_failure(release, played, release="coffee-is-harmless")
+    assert file == ReleaseFile.MANIFEST
+    assert "id of the release" in detail
 
 
 def test_rows_of_another_seed_are_named(release: Path, played: PlayedRound) -> None:

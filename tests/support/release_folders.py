@@ -15,12 +15,12 @@ from server.release.write import write_release
 from tests.support.release_rounds import PlayedRound
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
-DRAWS = 20
+LATER = datetime(2026, 2, 3, 4, 5, 7, tzinfo=UTC)
 
 
-def write(folder: Path, played: PlayedRound, *, seed: int = 3) -> ReleaseSummary:
-    """Write a release of a round with few draws."""
-    return write_release(folder, **played.arguments, draws=DRAWS, seed=seed, now=NOW)
+def write(folder: Path, played: PlayedRound, *, now: datetime = NOW) -> ReleaseSummary:
+    """Write a release of a round."""
+    return write_release(folder, **played.arguments, now=now)
 
 
 def alter_row(path: Path, row: int) -> None:

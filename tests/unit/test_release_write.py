@@ -12,7 +12,7 @@ from server.causal.model import load
 from server.release import write as writing
 from server.release.folder import ReleaseFile
 from server.release.write import write_release
-from tests.support.release_folders import DRAWS, NOW, write
+from tests.support.release_folders import LATER, NOW, write
 from tests.support.release_keys import key_of
 from tests.support.release_rounds import STUDY, PlayedRound, make_roster, play_round
 
@@ -71,7 +71,7 @@ def test_the_same_round_and_settings_give_the_same_bytes(
 def test_a_release_is_never_overwritten(played: PlayedRound, release: Path) -> None:
     before = (release / ReleaseFile.MANIFEST).read_bytes()
     with pytest.raises(UsageError) as caught:
-        write(release, played, seed=8)
+        write(release, played, now=LATER)
     assert caught.value.code == "release-exists"
     assert (release / ReleaseFile.MANIFEST).read_bytes() == before
 
@@ -93,27 +93,27 @@ def test_another_key_than_the_coordinators_may_not_sign(
 ) -> None:
     arguments = {**played.arguments, "signing_key": key_of("mallory")}
     with pytest.raises(UsageError) as caught:
-        write_release(tmp_path / "release", **arguments, draws=DRAWS, seed=1, now=NOW)
+        write_release(tmp_path / "release", **arguments, now=NOW)
     assert caught.value.code == "not-the-coordinator"
 
 
 def test_a_time_without_a_zone_is_refused(played: PlayedRound, tmp_path: Path) -> None:
     naive = datetime(2026, 2, 3)  # noqa: DTZ001 - the point of the test
     with pytest.raises(UsageError) as caught:
-        write_release(tmp_path / "release", **played.arguments, draws=DRAWS, seed=1, now=naive)
+        write_release(tmp_path / "release", **played.arguments, now=naive)
     assert caught.value.code == "naive-time"
 
 
 def test_a_round_of_another_study_is_refused(played: PlayedRound, tmp_path: Path) -> None:
     arguments = {**played.arguments, "study_text": STUDY.replace("epsilon = 4", "epsilon = 3")}
     with pytest.raises(PolicyError) as caught:
-        write_release(tmp_path / "release", **arguments, draws=DRAWS, seed=1, now=NOW)
+        write_release(tmp_path / "release", **arguments, now=NOW)
     assert caught.value.code == "other-study"
 
 
 def test_a_round_under_another_roster_is_refused(played: PlayedRound, tmp_path: Path) -> None:
     arguments = {**played.arguments, "roster": make_roster(("north", "east", "west"))}
     with pytest.raises(ConcauseError) as caught:
-        write_release(tmp_path / "release", **arguments, draws=DRAWS, seed=1, now=NOW)
+        write_release(tmp_path / "release", **arguments, now=NOW)
     assert caught.value.code == "other-roster"
     assert list(tmp_path.iterdir()) == []
