@@ -61,7 +61,9 @@ class DuckDBSource:
         limits, format_ = Limits(memory_limit, threads), data_format(data, self._files)
         self._spill = SpillFolder(folder)
         try:
-            self._engine = Engine(self._files, format_, self._spill.path, limits)
+            self._engine = Engine(
+                self._files, format_, self._spill.path, limits, delimiter=data.delimiter
+            )
         except BaseException:
             self._spill.wipe()
             raise

@@ -19,17 +19,22 @@ from ibis.backends.sql.datatypes import DuckDBType
 from numpy.typing import NDArray
 
 from client.source.bounding import Rows
+from client.source.csv_records import header, not_readable, record_count
 from client.source.encoding import Column
 from client.source.site_table import Format
 from protocol.errors import StorageError, UsageError
 
 _MEMORY = re.compile(r"\d+(\.\d+)?\s?[KMGT]i?B")
-_READERS: dict[Format, tuple[str, str]] = {
-    # A folder's name is no column. A file's minima and maxima say nothing of NaN, yet DuckDB
-    # would conclude from them that there is none (duckdb issue 25521).
-    "parquet": ("read_parquet", "hive_partitioning = false, can_have_nan = true"),
-    "csv": ("read_csv", "header = true, all_varchar = true"),  # a guess would turn "01" into 1
-}
+# A folder's name is no column. A file's minima and maxima say nothing of NaN, yet DuckDB would
+# conclude from them that there is none (duckdb issue 25521).
+_PARQUET = "hive_partitioning = false, can_have_nan = true"
+# The whole dialect, so that no record can change it. All is text: a guess would turn "01" into 1.
+# In parallel, DuckDB would guess from the records where its parts of a file begin.
+_CSV = (
+    "auto_detect = false, header = true, skip = 0, quote = '\"', escape = '\"', comment = '', "
+    "encoding = 'utf-8', compression = 'none', strict_mode = true, null_padding = false, "
+    "ignore_errors = false, parallel = false, hive_partitioning = false"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +69,29 @@ class Tally:
 class Engine:
     """A connection that sees the records of some files and nothing else, until `close`."""
 
-    def __init__(self, files: Sequence[Path], format_: Format, spill: Path, limits: Limits) -> None:
-        """Lock a new connection, then open the files.
+    def __init__(
+        self,
+        files: Sequence[Path],
+        format_: Format,
+        spill: Path,
+        limits: Limits,
+        *,
+        delimiter: str = ",",
+    ) -> None:
+        """Lock a new connection, then open the files; CSV files are checked to their end.
 
         Raises:
             UsageError: a file is not what its format says, or the files' columns differ.
-            StorageError: the engine does not start.
+            StorageError: the engine does not start, or a file cannot be read.
         """
         with _engine_errors():
             self._connection = duckdb.connect(":memory:")
         try:
             self._lock_down(files, spill, limits)
-            self.records: Rows = self._opened(files, format_)
+            if format_ == "csv":
+                self.records: Rows = self._opened_csv(files, delimiter)
+            else:
+                self.records = self._opened_parquet(files)
         except BaseException:
             self.close()
             raise
@@ -146,16 +162,32 @@ class Engine:
         for name, value in settings.items():
             self.run(f"SET {name} = {value}")
 
-    def _opened(self, files: Sequence[Path], format_: Format) -> Rows:
-        columns = [self._columns_of(_scan([file], format_)) for file in files]
+    def _opened_parquet(self, files: Sequence[Path]) -> Rows:
+        columns = [self._columns_of(_parquet([file])) for file in files]
+        return self._view(columns, f"SELECT * FROM {_parquet(files)}")  # noqa: S608 -- quoted
+
+    def _opened_csv(self, files: Sequence[Path], delimiter: str) -> Rows:
+        headers = [header(file, delimiter) for file in files]
+        scans = [_csv(file, names, delimiter) for file, names in zip(files, headers, strict=True)]
+        records = self._view(
+            [[(name, "VARCHAR") for name in names] for names in headers],
+            " UNION ALL BY NAME ".join(f"SELECT * FROM {scan}" for scan in scans),  # noqa: S608
+        )
+        blank_too = len(headers[0]) == 1
+        expected = sum(record_count(file, delimiter, blank_too=blank_too) for file in files)
+        if self.one(records.aggregate(rows=records.count()))["rows"] != expected:
+            raise not_readable()  # the engine left some out, or took one for two
+        return records
+
+    def _view(self, columns: Sequence[Sequence[tuple[str, str]]], query: str) -> Rows:
+        """Return the rows of `query` as the view of this connection; `columns` are of each file."""
         if any(sorted(other) != sorted(columns[0]) for other in columns):
             raise UsageError(
                 "data-files-differ",
                 "Expected the same columns of the same types in all data files, found others.",
                 "Write all files in one way, or narrow `path` in [data].",
             )
-        scan = _scan(files, format_)
-        self.run(f"CREATE TEMPORARY VIEW records AS SELECT * FROM {scan}")  # noqa: S608 -- quoted
+        self.run(f"CREATE TEMPORARY VIEW records AS {query}")
         return ibis.table({name: _ibis_type(type_) for name, type_ in columns[0]}, name="records")
 
     def _columns_of(self, scan: str) -> list[tuple[str, str]]:
@@ -165,9 +197,15 @@ class Engine:
         return [(str(name), str(type_)) for name, type_, *_ in found]
 
 
-def _scan(files: Sequence[Path], format_: Format) -> str:
-    reader, options = _READERS[format_]
-    return f"{reader}([{', '.join(map(_quoted, files))}], {options})"
+def _parquet(files: Sequence[Path]) -> str:
+    return f"read_parquet([{', '.join(map(_quoted, files))}], {_PARQUET})"
+
+
+def _csv(file: Path, names: Sequence[str], delimiter: str) -> str:
+    columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
+    return (
+        f"read_csv({_quoted(file)}, columns = {{{columns}}}, delim = {_quoted(delimiter)}, {_CSV})"
+    )
 
 
 def _ibis_type(type_: str) -> object:
@@ -196,11 +234,7 @@ def _engine_errors() -> Iterator[None]:
             "Raise the memory limit, or free disk space in the site's folder.",
         ) from error
     except duckdb.InvalidInputException as error:
-        raise UsageError(
-            "data-not-readable",
-            "Expected files of the format in [data], found something else inside.",
-            "Correct `format`, or write the files again (CSV: UTF-8, a header, equal columns).",
-        ) from error
+        raise not_readable() from error
     except duckdb.Error as error:
         raise StorageError(
             "engine-failed",

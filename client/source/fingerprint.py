@@ -54,7 +54,7 @@ def file_state(file: Path) -> FileState:
     try:
         found = file.stat()
     except OSError as error:
-        raise _unreadable() from error
+        raise unreadable() from error
     return FileState(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
@@ -72,10 +72,11 @@ def _sha256(file: Path) -> Digest:
         with file.open("rb") as stream:
             return Digest(hashlib.file_digest(stream, "sha256").digest())
     except OSError as error:
-        raise _unreadable() from error
+        raise unreadable() from error
 
 
-def _unreadable() -> StorageError:
+def unreadable() -> StorageError:
+    """Return the error for a file that is gone or may not be read."""
     return StorageError(
         "data-file-unreadable",
         "Expected to read the data files to their end, but one is gone or may not be read.",

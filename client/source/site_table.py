@@ -21,6 +21,7 @@ class SiteData(BaseModel):
     """The files that hold the records, and the column that names the unit of privacy.
 
     `path` is one file or a glob pattern; `format` is read off the suffix where it is not given.
+    `delimiter` stands between the fields of a CSV file; it is never guessed from the records.
     `one_row_per_unit` is the site's own word that no unit has two rows; it stands in for
     `unit_column` where the study's bound is 1.
     """
@@ -29,6 +30,7 @@ class SiteData(BaseModel):
 
     path: str = Field(min_length=1)
     format: Format | None = None
+    delimiter: str = Field(default=",", pattern=r"^[\t !#-~]$")  # tab or printable ASCII, no quote
     unit_column: str | None = None
     one_row_per_unit: bool = False
 
