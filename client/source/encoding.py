@@ -19,6 +19,12 @@ Column: TypeAlias = Any  # an ibis expression of one column, or of one value
 
 _LEAF = 4  # searching so few spellings one by one is as fast as bisecting them
 _INT64_LIMIT = 2**63
+_WHOLE = r"^(-?[0-9]+)\.0+$"
+_DECIMAL = r"^(-?[0-9]+)(?:\.0+|(\.[0-9]*[1-9])0*)$"
+_WHITE_SPACE = (  # of Unicode, as in Python's `str.strip`
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
+    "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 
 
 class _Kind(Enum):
@@ -78,19 +84,36 @@ def encoded(column: Column, variable: Variable, known: Spellings, fates: Fates) 
 
 
 def plain_text(column: Column) -> Column:
-    """Return the text of a unit key, the same for 1 and 1.0; NULL for NULL and NaN.
+    """Return the text of a unit key: one for 1, 1.0 and " 1"; NULL for NULL, NaN and blanks.
+
+    pandas writes whole numbers as 1.0 where one is missing, so ".0" at the end of text goes, as
+    does white space around it. Leading zeros and the case of letters stay: "01" is another unit
+    than "1", and "A" than "a"; so do exponents and signs, in text. No decimal and no integer
+    passes through a float, which would take neighbours above 2^53 for one unit.
 
     Precondition: `is_readable(column)`.
     """
+    if column.type().is_decimal():
+        return column.cast("string").re_replace(_DECIMAL, r"\1\2")
     value, kind = _readable(column)
-    if kind in (_Kind.TEXT, _Kind.INTEGER):
-        return value.cast("string")
+    match kind:
+        case _Kind.INTEGER:
+            return value.cast("string")
+        case _Kind.TEXT:
+            text = _trim(value.cast("string"), _WHITE_SPACE).nullif("")
+            whole = text.re_replace(_WHOLE, r"\1")
+            return ibis.cases((text.endswith("0"), whole), else_=text)
     whole = value.try_cast("int64")
     return ibis.cases(
         (value.isnan(), ibis.null("string")),
         (value == whole, whole.cast("string")),
         else_=value.cast("string"),
     )
+
+
+@ibis.udf.scalar.builtin(name="trim")  # type: ignore[untyped-decorator]  # ibis has no types
+def _trim(text: str, characters: str) -> str:  # type: ignore[empty-body]
+    """Return `text` without the `characters` at its ends; ibis's own knows ASCII ones alone."""
 
 
 def _kind_of(column: Column) -> _Kind | None:

@@ -15,7 +15,7 @@ from client.source.duckdb_source import DuckDBSource
 from client.source.site_table import SiteData
 from protocol.study.graph import Clique
 from protocol.study.study import Study
-from tests.support.tables_records import Records, records
+from tests.support.tables_records import Cell, Column, Records, records
 from tests.support.tables_study import KEY, MAPPING, UNIT, all_cliques, random_records, ward_study
 from tests.support.tables_twin import TwinSource
 
@@ -147,6 +147,43 @@ def test_a_record_without_a_unit_is_left_out(open_: Open, tmp_path: Path) -> Non
     nameless = records(patient=("int64", [1, None, 3, None])).columns
     found = counts(open_, Records({**FOUR.columns, **nameless}), tmp_path)
     assert found[()].tolist() == 2
+
+
+@every_implementation
+@pytest.mark.parametrize(
+    ("type_", "cells", "units"),
+    [
+        ("int64", [1, 1, 2**62, 2**62 + 1], 3),
+        ("double", [1.0, 1.0, -1.0, float("nan")], 2),
+        ("string", ["1", "1.0", " 1\t", "1.000\u00a0"], 1),
+        ("string", ["-1", "-1.0", "1", "\n1.0"], 2),
+        ("string", ["1", "01", "1.", "1.5"], 4),
+        ("string", ["a", "A", "a ", "a.0"], 3),
+        ("string", [" ", "", "\t\u2003", None], 0),
+    ],
+)
+def test_a_unit_is_one_however_it_is_written(
+    open_: Open, type_: str, cells: list[Cell], units: int, tmp_path: Path
+) -> None:
+    columns = {**FOUR.reordered([0, 0, 0, 0]).columns, UNIT: Column(type_, tuple(cells))}
+    assert counts(open_, Records(columns), tmp_path)[()].tolist() == units
+
+
+@every_implementation
+def test_the_same_rows_of_a_unit_count_however_it_is_written(open_: Open, tmp_path: Path) -> None:
+    table = FOUR.reordered([0, 1, 3])
+    written: list[tuple[str, tuple[Cell, ...]]] = [
+        ("int64", (1, 1, 1)),
+        ("double", (1.0, 1.0, 1.0)),
+        ("string", ("1", " 1", "1.0")),
+    ]
+    found = [
+        counts(open_, Records({**table.columns, UNIT: Column(type_, cells)}), tmp_path)
+        for type_, cells in written
+    ]
+    whole = max(found[0], key=len)
+    assert all(np.array_equal(other[whole], found[0][whole]) for other in found)
+    assert found[0][()].tolist() == 1
 
 
 def some_counts(

@@ -75,6 +75,12 @@ def _column(choices: Sequence[tuple[str, Sequence[Cell]]], rows: int) -> st.Sear
     )
 
 
+PATIENT: Sequence[tuple[str, Sequence[Cell]]] = (
+    ("int64", (1, 2, 3)),
+    ("double", (1.0, 2.0, 2.5, float("nan"))),
+    ("string", ("ann", "b,b", "c:1", "Ann ")),
+    ("string", ("1", "1.0", " 1", "1.\u00a0", "01", "1.00\t", " ", "")),
+)
 SMOKER: Sequence[tuple[str, Sequence[Cell]]] = (
     ("bool", (True, False)),
     ("int64", (0, 1, 2, -1)),
@@ -108,7 +114,7 @@ def random_records(draw: st.DrawFn, most: int = 12) -> Records:
     rows = draw(st.integers(0, most))
     return Records(
         {
-            UNIT: draw(_column([("int64", (1, 2, 3)), ("string", ("ann", "b,b", "c:1"))], rows)),
+            UNIT: draw(_column(PATIENT, rows)),
             "smoker": draw(_column(SMOKER, rows)),
             "ward_name": draw(_column(WARD, rows)),
             "grade": draw(_column(GRADE, rows)),

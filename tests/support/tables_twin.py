@@ -72,10 +72,20 @@ def _bounded(
     return [(unit, codes) for unit, found in by_unit.items() for _, codes in sorted(found)[:most]]
 
 
+def unit_of(cell: Cell) -> str | None:
+    """Return the text that stands for the unit of a cell, None if it names none."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return None
+    text = str(cell).lower() if isinstance(cell, bool) else str(cell).strip()
+    whole, point, zeros = text.partition(".")
+    is_whole = point and zeros.strip("0") == "" != zeros
+    if is_whole and re.fullmatch(r"-?\d+", whole, re.ASCII):
+        return whole
+    return text or None
+
+
 def _unit(row: dict[str, Cell], column: str | None) -> str | None:
-    if column is None:
-        return ""
-    return None if row[column] is None else str(row[column])
+    return "" if column is None else unit_of(row[column])
 
 
 def _code(row: dict[str, Cell], name: str, mapping: Mapping, study: Study) -> int | None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from client.source.encoding import Fates, fates_of
+from client.source.encoding import Fates, fates_of, plain_text
 from client.source.site_table import Mapping
 from protocol.errors import UsageError
 from tests.support.tables_source import counts_of, open_file, single_study
@@ -147,6 +147,53 @@ def test_thousands_of_bins_are_told_apart(tmp_path: Path) -> None:
     assert counts_of([number + 0.5 for number in range(4000)], "double", variable, tmp_path) == (
         [1] * 4000
     )
+
+
+def units_in(array: pa.Array, folder: Path) -> int:
+    pq.write_table(pa.table({"x": [1] * len(array), "id": array}), folder / "x.parquet")
+    study = single_study('kind = "boolean"')
+    with open_file(folder / "x.parquet", study=study, mapping=Mapping(), unit="id") as source:
+        return int(source.counts([()])[()])
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_", "units"),
+    [
+        ([10**17, 10**17 + 1, 10**17], pa.decimal128(38, 0), 2),
+        ([10**30, 10**30 + 1], pa.decimal128(38, 0), 2),
+        ([Decimal("1.10"), Decimal("1.1"), Decimal("1.11"), None], pa.decimal128(20, 2), 2),
+        ([Decimal(100), Decimal(10), Decimal(1)], pa.decimal128(38, 2), 3),
+        ([Decimal("0.00"), Decimal("-0.5"), Decimal("0.5")], pa.decimal128(3, 2), 3),
+        ([10**17, 10**17 + 1], pa.int64(), 2),
+        ([2**63 + 1, 2**63 + 2], pa.uint64(), 2),
+        ([1e17, 1e17 + 64, float("inf"), float("-inf")], pa.float64(), 4),
+        ([1.0, 1.0, 0.1], pa.float32(), 2),
+    ],
+)
+def test_no_two_units_of_numbers_are_taken_for_one(
+    cells: list[object], type_: pa.DataType, units: int, tmp_path: Path
+) -> None:
+    assert units_in(pa.array(cells, type_), tmp_path) == units
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_"),
+    [
+        ([Decimal("7.00")], pa.decimal128(20, 2)),
+        ([Decimal(7)], pa.decimal128(38, 0)),
+        ([7], pa.int8()),
+        ([7.0], pa.float32()),
+        (["\u30007.0 "], pa.string()),
+    ],
+)
+def test_one_unit_has_one_text_in_every_type(
+    cells: list[object], type_: pa.DataType, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"id": pa.array(cells, type_)}), tmp_path / "x.parquet")
+    study, mapping = single_study(LEVELS), Mapping.model_validate({"x": {"column": "id"}})
+    with open_file(tmp_path / "x.parquet", study=study, mapping=mapping, unit="id") as source:
+        engine = source._engine
+        assert engine.texts(engine.records.select(id=plain_text(engine.records["id"]))) == ("7",)
 
 
 @pytest.mark.parametrize(
