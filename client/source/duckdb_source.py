@@ -109,12 +109,15 @@ class DuckDBSource:
         """Return what identifies the records as they are now; reads all files.
 
         Raises:
+            UsageError: two files are equal, while the site attests one row per unit.
             StorageError: the files changed since this source was opened, or cannot be read.
         """
         records = self._engine.records
         rows = self._engine.one(records.aggregate(rows=records.count()))["rows"]
         found = fingerprint(self._engine.schema, rows, self._files)
         self._check_unchanged()
+        if self._bound.unit_column is None:
+            _check_different(found)
         return found
 
     def readiness(self) -> Readiness:
@@ -155,6 +158,16 @@ def _check_cells(shape: tuple[int, ...]) -> None:
             "table-too-large",
             f"Expected tables of at most {MAX_TABLE_CELLS} cells, found a larger clique.",
             "Ask for the families of the study's graph.",
+        )
+
+
+def _check_different(found: Fingerprint) -> None:
+    """Check that no file is a copy of another, which would give each unit two rows."""
+    if len(set(found.files)) != len(found.files):
+        raise UsageError(
+            "data-file-twice",
+            "Expected different files under one_row_per_unit = true, found two of equal content.",
+            "Remove the copy, or narrow `path` in [data].",
         )
 
 

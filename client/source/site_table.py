@@ -73,7 +73,7 @@ def data_files(data: SiteData) -> tuple[Path, ...]:
     """Return the files of `data.path`, links resolved, sorted by name.
 
     Raises:
-        UsageError: there is none, or a name holds a wildcard.
+        UsageError: there is none, two names are of one file, or a name holds a wildcard.
     """
     named = Path(data.path)
     pattern = named.relative_to(named.anchor).as_posix()
@@ -85,6 +85,12 @@ def data_files(data: SiteData) -> tuple[Path, ...]:
             "Expected at least one file at `path` in [data], found none.",
             "Correct `path` in site.toml, or grant the gate's user the right to read there.",
         )
+    if len({_identity(file) for file in files}) != len(files):
+        raise UsageError(
+            "data-file-twice",
+            "Expected different files at `path` in [data], found two names, or links, of one.",
+            "Remove the second name, or narrow `path` in [data].",
+        )
     if any(_WILDCARDS & set(str(file)) for file in files):
         raise UsageError(
             "data-file-name",
@@ -92,6 +98,12 @@ def data_files(data: SiteData) -> tuple[Path, ...]:
             "Rename them, or point `path` in [data] at a copy.",
         )
     return files
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """Return what two names of one file share, hard links included."""
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def data_format(data: SiteData, files: tuple[Path, ...]) -> Format:

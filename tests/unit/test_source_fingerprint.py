@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from client.source.fingerprint import file_state, fingerprint
-from protocol.errors import StorageError
+from protocol.errors import StorageError, UsageError
 from protocol.identifiers import Digest
 from tests.support.tables_records import Records
 from tests.support.tables_source import GOOD, open_file, open_records
@@ -40,6 +40,17 @@ def test_it_holds_schema_rows_and_the_hash_of_every_file(tmp_path: Path) -> None
         "rows": 5,
         "files": [file.hex() for file in found.files],
     }
+
+
+def test_a_copy_of_a_file_is_refused_where_no_unit_column_bounds_its_rows(tmp_path: Path) -> None:
+    for name in "ab":
+        GOOD.write_parquet(tmp_path / f"{name}.parquet")
+    with open_file(tmp_path / "*.parquet", folder=tmp_path / "spill") as source:
+        assert source.snapshot()
+    with open_file(tmp_path / "*.parquet", unit=None, folder=tmp_path / "spill") as source:
+        with pytest.raises(UsageError) as refused:
+            source.snapshot()
+        assert refused.value.code == "data-file-twice"
 
 
 def test_a_file_that_changes_while_it_is_open_is_refused_everywhere(tmp_path: Path) -> None:

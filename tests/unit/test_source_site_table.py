@@ -1,5 +1,6 @@
 """Settings of a site's data: files found, formats told, mappings checked."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def test_links_are_followed_so_that_the_file_itself_is_pinned(tmp_path: Path) ->
     (real,) = touch(tmp_path, "real.csv")
     (tmp_path / "link.csv").symlink_to(real)
     assert data_files(SiteData(path=str(tmp_path / "link.csv"))) == (real,)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_file_under_two_names_is_refused(
+    link: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    (real,) = touch(tmp_path, "real.csv")
+    link(tmp_path / "link.csv", real)
+    with pytest.raises(UsageError) as refused:
+        data_files(SiteData(path=str(tmp_path / "*.csv")))
+    assert refused.value.code == "data-file-twice"
+    assert str(tmp_path) not in str(refused.value)
+    assert data_files(SiteData(path=str(tmp_path / "r*.csv"))) == (real,)
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "*.nothing", "folder"])
