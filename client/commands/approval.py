@@ -83,8 +83,13 @@ def approve(  # noqa: PLR0913 - one option per term of the approval
     _ask(yes=yes, as_json=as_json)
     approval = sign_approval(proposal.terms, steward)
     path = ApprovalFolder(site.site.folder).write(proposal.examined.study, approval)
-    document = {"study": proposal.terms.study.hex(), "approval": str(path), **summary}
+    document = {"study": proposal.terms.study.hex(), "approval": str(path), **_keyed(summary)}
     show(document, f"Approved: {path}", as_json=as_json)
+
+
+def _keyed(summary: dict[str, str]) -> dict[str, str]:
+    """Return the summary under names that a program would choose."""
+    return {name.replace("'", "").replace(" ", "_"): text for name, text in summary.items()}
 
 
 def _propose(site: SiteConfig, study_file: Path, wishes: Wishes) -> Proposal:

@@ -174,7 +174,7 @@ def _approvals_table(document: dict[str, Any]) -> Table | str:
     for approval in document["approvals"]:
         standing = _words(
             approval["standing"],
-            lambda found: f"{found['title']}: stands until {moment(found['expires'])} UTC",
+            lambda found: f"{found['title']}: signed until {moment(found['expires'])} UTC",
         )
         table.add_row(approval["study"][:12], standing)
     return table

@@ -1,6 +1,7 @@
 """`concause site start`: the gate at work."""
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -10,11 +11,12 @@ from typing import Annotated
 import typer
 
 from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, show
-from client.gate.flower import supernode_argv, supernode_environment
+from client.gate.flower import LOOPBACK, supernode_argv, supernode_environment
 from client.gate.memory import open_log
 from client.gate.site_config import SiteConfig, read_site_config
 from client.gate.site_log import SiteLog
 from client.gate.supervisor import Supervisor
+from protocol.errors import StorageError
 
 
 def start(
@@ -34,7 +36,10 @@ def start(
     from client.gate.agent import Agent  # noqa: PLC0415
     from client.gate.opening import open_gate  # noqa: PLC0415
 
-    site, stop = read_site_config(config), _stop_on_signals()
+    site = read_site_config(config)
+    if with_supernode:
+        check_port_is_free(site.flower.runtime_port)
+    stop = _stop_on_signals()
     with (
         closing(open_gate(site, now=int(time()))) as gate,
         closing(open_log(site.site.folder)) as log,
@@ -57,6 +62,22 @@ def _supernode(site: SiteConfig, log: SiteLog, stop: threading.Event) -> Iterato
     finally:
         stop.set()
         thread.join()
+
+
+def check_port_is_free(port: int) -> None:
+    """Check that the SuperNode will be able to open its local port.
+
+    Raises:
+        StorageError: something listens there, often the SuperNode of another site.
+    """
+    with closing(socket.socket()) as probe:
+        probe.settimeout(1.0)
+        if probe.connect_ex((LOOPBACK, port)) == 0:
+            raise StorageError(
+                "port-in-use",
+                f"Expected port {port} to be free, found something listening there.",
+                "Stop it, or change runtime_port in site.toml: each site has its own.",
+            )
 
 
 def _stop_on_signals() -> threading.Event:

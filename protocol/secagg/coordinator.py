@@ -231,7 +231,7 @@ def _check_enough(state: CoordinatorState) -> None:
         raise CohortError(
             f"too-few-{what}",
             f"The round needs {what} of {enough} sites, found {found}.",
-            "Nothing was revealed; bring the sites back and issue a new round.",
+            "Nothing was revealed. See why each site is out, then issue a new round.",
             found=found,
             needed=enough,
         )

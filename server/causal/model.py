@@ -43,6 +43,14 @@ class Model:
     provenance: Provenance
     interventions: Mapping[str, Assignment] = field(default_factory=lambda: MappingProxyType({}))
 
+    def __repr__(self) -> str:
+        graph, sites = self.study.causal_graph, self.provenance.contributors
+        world = f", do({', '.join(self.interventions)})" if self.interventions else ""
+        return (
+            f"<concause model {self.study.name!r}: {len(graph.nodes)} variables, "
+            f"{len(graph.edges())} arrows, {sites} sites{world}>"
+        )
+
     @property
     def graph(self) -> "nx.DiGraph[str]":
         """Return the causal graph, without the arrows into nodes that this view sets."""

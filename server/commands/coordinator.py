@@ -1,8 +1,7 @@
 """`concause coordinator`: keys, settings, roster and Flower processes of a coordinator."""
 
-import subprocess
-import time
-from collections.abc import Sequence
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +9,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from protocol.errors import StorageError, UsageError
+from protocol.errors import UsageError
 from protocol.secagg.roster import Roster, RosterSite, parse_roster
 from protocol.signing import parse_public_key, public_key
-from server.commands.output import JsonFlag, console, show
+from server.commands.output import JsonFlag, console, show, shown
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
-from server.rounds.flower import environment, prepare_homes, superexec_argv, superlink_argv
 from server.rounds.folder import replace_file
+from server.rounds.serving import serve
 from server.rounds.signing_key import create_executor_secret, create_signing_key, load_signing_key
 
 app = typer.Typer(no_args_is_help=True, help="Set up a coordinator and its roster; run Flower.")
@@ -25,8 +24,6 @@ ConfigPath = Annotated[
     typer.Option("--config", "-c", envvar="CONCAUSE_COORDINATOR_CONFIG", help="Its settings."),
 ]
 DEFAULT_CONFIG = Path("coordinator.toml")
-_LOOK_S = 0.5
-_GRACE_S = 10.0
 
 
 @app.command()
@@ -56,17 +53,20 @@ def init(
     create_executor_secret(home / "keys" / "executor.secret")
     settings.write_text(_settings(name, superlink, insecure=insecure), encoding="utf-8")
     load_coordinator_config(settings)
-    table = Table("", "", show_header=False, title=f"The coordinator of {name} is made")
-    table.add_row("settings", str(settings))
-    table.add_row("public key", key)
-    table.add_row("next", "concause coordinator enrol SITE KEY, for each site")
-    show({"name": name, "config": str(settings), "public_key": key}, table, as_json=as_json)
+    lines = (
+        f"The coordinator of {name} is made: {shown(settings)}\n"
+        f"Its public key: {key}\n"
+        "Next: concause coordinator enrol SITE KEY, for each site"
+    )
+    show({"name": name, "config": str(settings), "public_key": key}, lines, as_json=as_json)
 
 
 @app.command()
 def enrol(
-    site: Annotated[str, typer.Argument(help="The site's name.")],
-    key: Annotated[str, typer.Argument(help="Its public key, as `concause site init` printed it.")],
+    site: Annotated[str, typer.Argument(help="The site's name, or NAME=KEY.")],
+    key: Annotated[
+        str | None, typer.Argument(help="Its public key, as `concause site init` printed it.")
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     *,
     as_json: JsonFlag = False,
@@ -74,7 +74,8 @@ def enrol(
     """Add a site to the roster. Every site then has to pin the new roster anew."""
     settings = load_coordinator_config(config)
     path = settings.coordinator.roster
-    enrolled = RosterSite(site, parse_public_key(key))
+    name, _, given = site.partition("=")
+    enrolled = RosterSite(name, parse_public_key(key or given))
     if path.exists():
         before = parse_roster(path.read_bytes())
         roster = replace(before, sites=(*before.sites, enrolled))
@@ -93,43 +94,16 @@ def enrol(
 
 @app.command()
 def start(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Run the SuperLink and the executor of rounds until stopped (Ctrl-C)."""
+    """Run the SuperLink and the executor of rounds until stopped (Ctrl-C or SIGTERM)."""
     settings = load_coordinator_config(config)
-    prepare_homes(settings)
-    children = {
-        "SuperLink": _start(settings, superlink_argv(settings)),
-        "executor": _start(settings, superexec_argv(settings), "superexec"),
-    }
-    console.print(f"SuperLink and executor are at work on {settings.flower.superlink}.")
-    try:
-        while all(child.poll() is None for child in children.values()):
-            time.sleep(_LOOK_S)
-    finally:
-        ended = [name for name, child in children.items() if child.poll() is not None]
-        _stop(list(children.values()))
-    raise StorageError(
-        "flower-ended",
-        f"Expected SuperLink and executor to run, found that the {ended[0]} ended.",
-        "Its last words stand above; often its port is in use.",
-    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    serve(settings, stop, lambda logs: console.print(_at_work(settings, logs)))
 
 
-def _start(
-    config: CoordinatorConfig, argv: Sequence[str], role: str = "superlink"
-) -> subprocess.Popen[bytes]:
-    home = environment(config, "superexec" if role == "superexec" else "superlink")
-    return subprocess.Popen(argv, env=home, stdin=subprocess.DEVNULL)
-
-
-def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    for child in children:
-        child.terminate()
-    for child in children:
-        try:
-            child.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+def _at_work(settings: CoordinatorConfig, logs: Path) -> str:
+    return f"SuperLink and executor are at work on {settings.flower.superlink}; logs: {shown(logs)}"
 
 
 def _settings(name: str, superlink: str, *, insecure: bool) -> str:

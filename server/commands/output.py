@@ -22,7 +22,7 @@ def show(document: Mapping[str, Any], *renderables: RenderableType, as_json: boo
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for renderable in renderables:
-        console.print(renderable)
+        console.print(renderable, soft_wrap=isinstance(renderable, str))
 
 
 def read_text(path: Path, what: str) -> str:

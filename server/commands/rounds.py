@@ -19,6 +19,7 @@ from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator
 from server.rounds.flower_cli import FlowerCli
 from server.rounds.folder import RoundFolder
 from server.rounds.issue import issue, prepare_round
+from server.rounds.serving import check_reachable
 from server.rounds.signing_key import load_signing_key
 from server.rounds.status import RoundStatus
 
@@ -108,6 +109,7 @@ def _folder(
             return RoundFolder(resume.absolute())
         case Path(), None:
             text = read_text(study_file, "a study (TOML)")
+            check_reachable(settings.flower)  # before a counter is used up
             return prepare_round(settings, text, now=datetime.now(UTC))
     raise UsageError(
         "study-or-resume",
@@ -124,8 +126,12 @@ def _run(settings: CoordinatorConfig, folder: RoundFolder, *, quiet: bool) -> Ro
     if quiet:
         return issue(settings, folder, clock, flower)
     console.print(f"Round {shown(folder.path)}")
-    with console.status("submitting the round to Flower") as spinner:
-        return issue(settings, folder, clock, flower, _watcher(spinner.update))
+    try:
+        with console.status("submitting the round to Flower") as spinner:
+            return issue(settings, folder, clock, flower, _watcher(spinner.update))
+    except KeyboardInterrupt:
+        console.print(f"Go on with: concause round start --resume {shown(folder.path)}")
+        raise
 
 
 def _watcher(spin: Callable[[RenderableType], None]) -> Callable[[RoundStatus], None]:

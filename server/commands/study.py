@@ -19,7 +19,8 @@ StudyFile = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_
 def check(study_file: StudyFile, *, as_json: JsonFlag = False) -> None:
     """Check a study: every problem is named with its line and what to write instead."""
     study = read_study(study_file)
-    show(_study_document(study), _study_table(study), as_json=as_json)
+    line = f"study hash: {study.hash.hex()}"
+    show(_study_document(study), _study_table(study), line, as_json=as_json)
 
 
 @app.command()
@@ -33,6 +34,7 @@ def plan(study_file: StudyFile, *, as_json: JsonFlag = False) -> None:
         _budget_table(study, statistics),
         _block_table(statistics),
         _mechanism_table(expectations),
+        f"study hash: {study.hash.hex()}\nplan hash: {statistics.hash.hex()}",
         as_json=as_json,
     )
 
@@ -58,7 +60,7 @@ def _study_table(study: Study) -> Table:
         parents = ", ".join(graph.parents[name])
         table.add_row(name, variable.kind, str(variable.size), parents)
     questions = ", ".join(question.name for question in study.questions)
-    table.caption = f"questions: {questions}\nhash: {study.hash.hex()}"
+    table.caption = f"questions: {questions}"
     return table
 
 
@@ -105,7 +107,6 @@ def _budget_table(study: Study, statistics: StatisticsPlan) -> Table:
     table.add_row("rho (zCDP)", f"{float(statistics.rho):.6f}")
     table.add_row("sites", f"at least {cohort.n_min}, {cohort.tolerated_colluders} may collude")
     table.add_row("released integers", f"{statistics.length:,} in {len(statistics.blocks)} blocks")
-    table.add_row("plan hash", statistics.hash.hex())
     return table
 
 

@@ -26,7 +26,7 @@ def verify_release(folder: Path, *, roster: Roster | None = None) -> Verificatio
     Raises:
         UsageError: there is no folder to look at.
     """
-    if not folder.is_dir():
+    if not any((folder / name).exists() for name in ReleaseFile):
         raise UsageError(
             "no-release",
             f"Expected the folder of a release, found none at {str(folder)!r}.",

@@ -1,6 +1,10 @@
 """The commands of coordinator and researcher, with what they print and their exit codes."""
 
 import json
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ import pandas as pd
 import pytest
 import typer
 
+import concause
 from concause import cli
 from protocol.errors import ExitCode
 from protocol.secagg.roster import parse_roster
@@ -40,6 +45,18 @@ def coordinator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     assert cli.run(["coordinator", "init", "demo", "--folder", str(folder), "--insecure"]) == 0
     capsys.readouterr()
     return folder / "coordinator.toml"
+
+
+@contextmanager
+def kept_signals() -> Iterator[None]:
+    """Put back the handlers that a command replaces."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -132,6 +149,21 @@ def test_effect_prints_estimate_and_interval(
     assert f"{document['estimate']:.3f}" in capsys.readouterr().out
 
 
+def test_a_folder_that_is_no_release_is_said_to_be_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert cli.run(["release", "verify", str(tmp_path), "--json"]) == ExitCode.USAGE
+    assert refusal(capsys)["code"] == "no-release"
+
+
+def test_a_model_shows_itself_in_one_line(release: Path) -> None:
+    model = concause.load(release)
+    assert repr(model.do({"coffee": 1})) == (
+        "<concause model 'coffee-on-sleep': 3 variables, 3 arrows, 3 sites, do(coffee)>"
+    )
+
+
 def test_release_verify_ends_with_a_code_of_its_own_when_a_byte_was_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,8 +185,8 @@ def test_release_verify_ends_with_a_code_of_its_own_when_a_byte_was_changed(
 def test_enrolling_sites_makes_the_roster(
     coordinator: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, key in KEYS.items():
-        enrol = ["coordinator", "enrol", name, key, "--config", str(coordinator), "--json"]
+    for arguments in (["north", KEYS["north"]], [f"south={KEYS['south']}"]):
+        enrol = ["coordinator", "enrol", *arguments, "--config", str(coordinator), "--json"]
         assert cli.run(enrol) == ExitCode.OK
         document = printed(capsys)
     roster = parse_roster((coordinator.parent / "roster.json").read_bytes())
@@ -205,6 +237,38 @@ def test_a_round_needs_a_study_or_a_round_to_resume(
         assert refusal(capsys)["code"] == "study-or-resume"
 
 
+@pytest.fixture
+def listening(coordinator: Path) -> Iterator[None]:
+    """Have something listen where the SuperLink should."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        coordinator.write_text(coordinator.read_text().replace(":8000", f":{port}"))
+        yield
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_coordinator_whose_port_is_taken_says_so(
+    coordinator: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["coordinator", "start", "--config", str(coordinator)]
+    with kept_signals():
+        assert cli.run(start) == ExitCode.INFRASTRUCTURE
+    assert "port-in-use" in capsys.readouterr().err
+
+
+def test_a_round_without_a_superlink_is_refused_before_a_counter_is_used(
+    coordinator: Path, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    coordinator.write_text(coordinator.read_text().replace(":8000", f":{port}"))
+    start = ["round", "start", str(study), "--config", str(coordinator), "--json"]
+    assert cli.run(start) == ExitCode.INFRASTRUCTURE
+    assert refusal(capsys)["code"] == "no-superlink"
+    assert not (coordinator.parent / "counter").exists()
+
+
+@pytest.mark.usefixtures("listening")
 def test_a_round_for_too_small_a_roster_is_refused_before_a_counter_is_used(
     coordinator: Path, study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """The `concause site` commands, from an empty folder to a ledger, on real records."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -278,7 +279,7 @@ def test_status_of_a_new_site_says_what_is_missing_and_what_to_do(tmp_path: Path
 
 def test_status_names_an_approval_that_does_not_stand_any_more(place: Place) -> None:
     place.run("approve", str(place.study), "--yes")
-    assert "stands until" in place.run("status").stdout
+    assert "signed until" in place.run("status").stdout
     place.edit("policy.toml", approvers=[])
     (approval,) = place.document("status")["approvals"]
     assert approval["standing"]["code"] == "approver-unknown"
@@ -312,3 +313,13 @@ def test_second_gate_is_not_started(place: Place, gate: Gate) -> None:
     with pytest.raises(StorageError) as refused:
         place.run("start")
     assert refused.value.code == "gate-already-running"
+
+
+def test_supernode_whose_port_is_taken_is_not_started(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        path = place.folder / "site.toml"
+        path.write_text(path.read_text().replace("runtime_port = 9094", f"runtime_port = {port}"))
+        with pytest.raises(StorageError) as refused:
+            place.run("start", "--with-supernode")
+    assert refused.value.code == "port-in-use"
