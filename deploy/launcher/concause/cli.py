@@ -17,7 +17,8 @@ from server.commands import coordinator, model, release, rounds, study
 HELP = """Fit one causal model across institutions that may not pool their records.
 
 Exit codes: 0 done, 1 a fault of ours, 2 wrong input, 3 refused by policy, 4 over budget,
-5 a party or file that does not verify, 6 disk, process or network, 7 too few sites.
+5 a party or file that does not verify, 6 disk, process or network, 7 too few sites,
+130 stopped by you.
 """
 
 app = typer.Typer(
