@@ -21,7 +21,7 @@ from server.causal.contraction import Distributions, distribution, relevant
 from server.causal.effects import Effect, Estimate, Means, score_bounds, score_means, summarise
 from server.causal.frame import to_frame
 from server.causal.intervention import Assignment, resolve, variable_of
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanism import WHOLE, TableMechanism
 from server.causal.model_file import Provenance
 from server.causal.noise import check_seed
 from server.causal.sampler import Codes, compile_nodes, draw_codes
@@ -69,30 +69,41 @@ class Model:
         added = resolve(self.study, assignments)
         return replace(self, interventions=MappingProxyType({**self.interventions, **added}))
 
-    def codes(self, rows: int, seed: int, start: int = 0) -> Codes:
+    @property
+    def draws(self) -> int:
+        """The number of parameter draws, the same for every mechanism."""
+        return min((len(mechanism.parts) for mechanism in self.mechanisms.values()), default=0)
+
+    def codes(self, rows: int, seed: int, start: int = 0, draw: int | None = None) -> Codes:
         """Return codes of rows start .. start + rows - 1, shape (nodes, rows): the fast path.
 
-        Nodes are in the order of `study.causal_graph.nodes`; codes index `labels`.
+        Nodes are in the order of `study.causal_graph.nodes`; codes index `labels`. Parameters are
+        the point estimate, or draw number `draw`, from 0: one plausible set of all of them.
 
         Raises:
-            UsageError: rows or start below 0, or a seed outside 64 bits.
+            UsageError: rows or start below 0, a seed outside 64 bits, or no such draw.
         """
         _check_rows(rows, start)
         check_seed(seed)
+        self._check_draw(draw)
         graph = self.study.causal_graph
-        tables = {node: mechanism.table for node, mechanism in self.mechanisms.items()}
+        tables = {
+            node: mechanism.table if draw is None else mechanism.parts[draw] / WHOLE
+            for node, mechanism in self.mechanisms.items()
+        }
         nodes = compile_nodes(graph.nodes, graph.parents, tables, self._fixed())
         return draw_codes(nodes, seed, start, rows)
 
-    def sample(self, rows: int, seed: int, start: int = 0) -> pd.DataFrame:
+    def sample(self, rows: int, seed: int, start: int = 0, draw: int | None = None) -> pd.DataFrame:
         """Return rows start .. start + rows - 1 of the synthetic population of `seed`.
 
-        Row k is the same in every call. Column types: see `server/causal/frame.py`.
+        Row k is the same in every call. Parameters as in `codes`; column types: see
+        `server/causal/frame.py`.
 
         Raises:
             UsageError: as `codes`.
         """
-        codes = self.codes(rows, seed, start)
+        codes = self.codes(rows, seed, start, draw)
         given = {
             node: assignment.value
             for node, assignment in self.interventions.items()
@@ -101,9 +112,14 @@ class Model:
         return to_frame(self.study, codes, given, seed=seed, start=start)
 
     def iter_batches(
-        self, rows: int, seed: int, batch: int = BATCH_ROWS, start: int = 0
+        self,
+        rows: int,
+        seed: int,
+        batch: int = BATCH_ROWS,
+        start: int = 0,
+        draw: int | None = None,
     ) -> Iterator[pd.DataFrame]:
-        """Yield the rows of `sample(rows, seed, start)` in frames of at most `batch` rows.
+        """Yield the rows of `sample(rows, seed, start, draw)` in frames of at most `batch` rows.
 
         Raises:
             UsageError: as `codes`, or a batch below 1.
@@ -112,7 +128,7 @@ class Model:
         if batch < 1:
             raise _out_of_range("a batch of at least 1 row", batch)
         for at in range(start, start + rows, batch):
-            yield self.sample(min(batch, start + rows - at), seed, at)
+            yield self.sample(min(batch, start + rows - at), seed, at, draw)
 
     def marginal(self, node: str) -> "pd.Series[float]":
         """Return P(node) in this world as a Series over the labels of `node`.
@@ -194,6 +210,14 @@ class Model:
             UsageError: naming the place that is not as the format says.
         """
         return Model(*model_file.decode(text))
+
+    def _check_draw(self, draw: int | None) -> None:
+        if draw is not None and not 0 <= draw < self.draws:
+            raise UsageError(
+                "draw-out-of-range",
+                f"Expected a draw from 0 to {self.draws - 1}, found {draw}.",
+                "Leave it out to sample from the point estimate.",
+            )
 
     def _fixed(self) -> dict[str, int]:
         return {node: assignment.code for node, assignment in self.interventions.items()}

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -6,7 +7,7 @@ from protocol.errors import UsageError
 from server.causal import sampler
 from server.causal.model import Model
 from server.causal.sampler import compile_nodes, draw_codes, thresholds
-from tests.support.networks import Network, asia, mixed, network, weights, yes
+from tests.support.networks import BOOLEAN, Network, asia, mixed, network, weights, yes
 
 ROWS = 200_000
 # Chi-squared tests below are seeded; with another seed each fails once in a million.
@@ -106,3 +107,28 @@ def test_seed_outside_64_bits_is_refused_by_the_model() -> None:
     with pytest.raises(UsageError) as refusal:
         model.sample(1, seed=-1)
     assert refusal.value.code == "seed-out-of-range"
+
+
+def test_a_draw_is_sampled_by_its_own_parameters() -> None:
+    made = network({"x": BOOLEAN}, [], {"x": yes(0.5)})
+    model = made.model()
+    mechanism = model.mechanisms["x"]
+    shares = [model.codes(ROWS, seed=2, draw=draw).mean() for draw in range(model.draws)]
+    expected = mechanism.draws[:, 1]
+    assert np.abs(np.array(shares) - expected).max() < 4 * 0.5 / ROWS**0.5
+    assert len(set(shares)) > 1
+
+
+def test_batches_of_a_draw_are_the_rows_of_that_draw() -> None:
+    model = asia().model()
+    whole = model.sample(1000, seed=3, draw=7)
+    parts = list(model.iter_batches(1000, seed=3, batch=300, draw=7))
+    pd.testing.assert_frame_equal(pd.concat(parts), whole)
+    assert not whole.equals(model.sample(1000, seed=3))
+
+
+@pytest.mark.parametrize("draw", [-1, 20])
+def test_a_draw_that_is_not_there_is_refused(draw: int) -> None:
+    with pytest.raises(UsageError, match="from 0 to 19") as caught:
+        asia().model(draws=20).sample(1, seed=1, draw=draw)
+    assert caught.value.code == "draw-out-of-range"
