@@ -1,0 +1,1 @@
+"""How useful what a round releases is: errors of marginals and effects, and honesty of intervals."""
