@@ -18,6 +18,7 @@ from protocol.study.study import Study
 from protocol.study.variables import Value
 from server.causal import model_file
 from server.causal.contraction import Distributions, distribution, relevant
+from server.causal.copies import plan_copies
 from server.causal.effects import Effect, Estimate, Means, score_bounds, score_means, summarise
 from server.causal.frame import to_frame
 from server.causal.intervention import Assignment, resolve, variable_of
@@ -129,6 +130,17 @@ class Model:
             raise _out_of_range("a batch of at least 1 row", batch)
         for at in range(start, start + rows, batch):
             yield self.sample(min(batch, start + rows - at), seed, at, draw)
+
+    def sample_copies(self, copies: int, rows: int, seed: int) -> Iterator[pd.DataFrame]:
+        """Yield several data sets, each from another parameter draw and a stream of its own.
+
+        What is computed from each is combined by `server/causal/combining.py`.
+
+        Raises:
+            UsageError: as `codes`, or more copies than draws.
+        """
+        for copy in plan_copies(copies, seed=seed, draws=self.draws):
+            yield self.sample(rows, copy.seed, draw=copy.draw)
 
     def marginal(self, node: str) -> "pd.Series[float]":
         """Return P(node) in this world as a Series over the labels of `node`.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from server.causal.combining import combine
     from server.causal.model import Model, load
 
 _HERE = Path(__file__).resolve().parent
@@ -20,11 +21,17 @@ APP_ROOT = _BUNDLED if _BUNDLED.is_dir() else _HERE.parents[2]
 if str(APP_ROOT) not in sys.path:
     sys.path.insert(0, str(APP_ROOT))
 
-__all__ = ["APP_ROOT", "Model", "load"]
+__all__ = ["APP_ROOT", "Model", "combine", "load"]
+
+_HOMES = {
+    "Model": "server.causal.model",
+    "combine": "server.causal.combining",
+    "load": "server.causal.model",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module may hold
     """Load the model's code when it is first asked for: commands start without pandas."""
-    if name not in {"Model", "load"}:
+    if name not in _HOMES:
         raise AttributeError(f"module 'concause' has no attribute {name!r}")
-    return getattr(import_module("server.causal.model"), name)
+    return getattr(import_module(_HOMES[name]), name)
