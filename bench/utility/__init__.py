@@ -1,1 +1,1 @@
-"""How useful what a round releases is: errors of marginals and effects, and honesty of intervals."""
+"""How useful a round's release is: errors of marginals and effects, honesty of intervals."""

@@ -70,8 +70,8 @@ def _family(graph: CausalGraph, tables: Mapping[str, Tables], node: str) -> Marg
     family = graph.family(node)
     nodes = _needed(graph, family, None)
     families = tuple(graph.family(name) for name in nodes)
-    (found,) = _contract(families, [tables[name][:1] for name in nodes], family)
-    return found
+    found = _contract(families, [tables[name][:1] for name in nodes], family)
+    return np.asarray(found[0])
 
 
 def _needed(graph: CausalGraph, query: Iterable[str], cut: str | None) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def _contract(
         for array, family in zip(arrays, families, strict=True):
             operands += [array[start : start + step], ["", *family]]  # "" is the axis of draws
         parts.append(opt_einsum.contract(*operands, ["", *output], optimize=list(path)))
-    return np.concatenate(parts)
+    return np.asarray(np.concatenate(parts), dtype=np.float64)
 
 
 @lru_cache(maxsize=8192)
