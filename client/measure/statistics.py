@@ -30,11 +30,11 @@ def measure(plan: StatisticsPlan, study: Study, source: CountSource) -> Integers
         UsageError: the records do not fit the study, or are too many for 64-bit sums.
         StorageError: the records cannot be read.
     """
-    groups = supersets(plan.families, study)
+    groups = supersets(plan.tables(), study)
     tables = source.counts(groups)
     check_overflow(plan, rows=int(tables[groups[0]].sum()))
     statistics = np.zeros(plan.length, np.int64)
-    for block in plan.blocks:
+    for block in plan.residuals():
         host = host_of(block.clique, groups, study)
         table = residual_table(marginal(tables[host], host, block.clique))
         statistics[block.span] = table.ravel()

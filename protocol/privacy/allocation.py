@@ -9,14 +9,17 @@ variables with sizes m_i:
     v_A         coefficient of sigma_A^2 in the objective
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
+from typing import TypeVar
 
 from protocol.privacy.residuals import subsets
 from protocol.privacy.roots import root_below
 from protocol.study.graph import Clique
+
+Key = TypeVar("Key", bound=Hashable)  # of a statistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,11 @@ def objective(families: Iterable[WeightedFamily]) -> dict[Clique, Fraction]:
 
 
 def allocate(
-    coefficients: Mapping[Clique, Fraction],
-    costs: Mapping[Clique, Fraction],
-    floors: Mapping[Clique, Fraction],
+    coefficients: Mapping[Key, Fraction],
+    costs: Mapping[Key, Fraction],
+    floors: Mapping[Key, Fraction],
     total: Fraction,
-) -> dict[Clique, Fraction]:
+) -> dict[Key, Fraction]:
     """Return sigma_A^2 >= floor_A minimising sum v_A sigma_A^2 under sum p_A / sigma_A^2 = total.
 
     Without floors, by Cauchy-Schwarz: sigma_A^2 = sqrt(p_A / v_A) sum_A' sqrt(v_A' p_A') / total.
@@ -74,7 +77,7 @@ def allocate(
     With a total that all floors together cannot spend, every clique is at its floor.
     """
     roots = {clique: root_below(v * costs[clique]) for clique, v in coefficients.items()}
-    settled: dict[Clique, Fraction] = {}
+    settled: dict[Key, Fraction] = {}
     while True:
         free = [clique for clique in coefficients if clique not in settled]
         left = total - sum(costs[clique] / floor for clique, floor in settled.items())

@@ -7,6 +7,7 @@ from math import prod, sqrt
 from protocol.privacy.allocation import cell_share
 from protocol.privacy.plan import StatisticsPlan
 from protocol.privacy.residuals import subsets
+from protocol.study.families import Population
 from protocol.study.graph import Clique
 from protocol.study.study import Study
 
@@ -28,28 +29,34 @@ def expected_errors(study: Study, plan: StatisticsPlan) -> tuple[MechanismExpect
     """
     return tuple(
         MechanismExpectation(
-            node=family[-1],
-            family=family,
-            cells=prod(study.sizes(family)),
-            cell_deviation=sqrt(cell_variance(plan, family, study.cohort.n_min)),
+            node=family.node,
+            family=family.clique,
+            cells=prod(study.sizes(family.clique)),
+            cell_deviation=sqrt(
+                cell_variance(plan, family.clique, study.cohort.n_min, family.population)
+            ),
         )
         for family in plan.families
+        if family.mechanism.uses == "table"
     )
 
 
-def cell_variance(plan: StatisticsPlan, family: Clique, contributors: int) -> Fraction:
+def cell_variance(
+    plan: StatisticsPlan, family: Clique, contributors: int, population: Population = "units"
+) -> Fraction:
     """Return the noise variance of one cell of the family's rebuilt table, in squared counts.
 
     sum_{A subset of B} sigma_A^2 prod_A (m_i - 1) / m_i prod_{B minus A} 1 / m_i^2, where
     sigma_A^2 is the variance of a released integer over prod_A m_i^2.
     """
-    sizes = plan.block(family).shape
+    sizes = plan.block(family, population).shape
+    blocks = [plan.block(clique, population) for clique in subsets(family)]
     return sum(
         (
-            plan.block(clique).variance(contributors)
-            / prod(plan.block(clique).shape) ** 2
-            * cell_share(family, sizes, clique)
-            for clique in subsets(family)
+            block.variance(contributors)
+            / (block.unit * prod(block.shape)) ** 2
+            * cell_share(family, sizes, block.clique)
+            for block in blocks
         ),
         start=Fraction(0),
     )

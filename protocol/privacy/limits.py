@@ -1,6 +1,6 @@
 """How large a plan may be: refused at the study, not found out at a site.
 
-A sum stays far from the edge of int64, with room for 2^40 units and for noise beyond belief.
+A sum stays far from the edge of int64, with room for 2^33 units and for noise beyond belief.
 """
 
 from fractions import Fraction
@@ -11,7 +11,7 @@ from protocol.study.graph import Clique
 
 MAX_FAMILY_CELLS = 2**20
 MAX_PLAN_CELLS = 2**24
-MAX_UNITS = 2**40
+MAX_UNITS = 2**33  # more than there are people
 MAX_SUM = 2**62  # of the absolute value of one element
 MAX_SITE_SCALE = 2**37  # with 16 binary digits behind the point, still exactly a float
 NOISE_DEVIATIONS = 64
@@ -64,19 +64,19 @@ def check_scale(clique: Clique, scale: Fraction) -> None:
         )
 
 
-def check_overflow(clique: Clique, sizes: tuple[int, ...], row_bound: int, scale: Fraction) -> None:
+def check_overflow(clique: Clique, largest: int, row_bound: int, scale: Fraction) -> None:
     """Check that no element of a sum, nor a product on the way to it, can leave int64.
 
-    An element of a residual table is at most (number of rows) prod_i (m_i - 1) in size.
+    `largest` is the most, in size, that one row adds to an element.
 
     Raises:
-        UsageError: with 2^40 units, or with 64 noise deviations at each of 200 sites, it could.
+        UsageError: with 2^33 units, or with 64 noise deviations at each of 200 sites, it could.
     """
-    most = MAX_UNITS * row_bound * prod(size - 1 for size in sizes)
+    most = MAX_UNITS * row_bound * largest
     if most + NOISE_SITES * NOISE_DEVIATIONS * scale >= MAX_SUM:
         raise UsageError(
             "sum-could-overflow",
-            f"Expected sums below 2^62 for up to 2^40 units, found that those of "
+            f"Expected sums below 2^62 for up to 2^33 units, found that those of "
             f"{_shown(clique)} could exceed them.",
             "Lower max_rows_per_unit, or give its variables fewer levels.",
         )

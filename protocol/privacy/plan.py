@@ -1,8 +1,8 @@
 """The statistics plan: what sites measure and how much noise they add, as a function of a study.
 
-An ordered list of integer blocks in one flat vector: the row count, then the residual table of
-every subset of every family, once. Exact arithmetic throughout, so that the plan has the same
-bytes, and the same hash, at every party.
+An ordered list of integer blocks in one flat vector; which ones is decided in
+`protocol/privacy/statistics.py`. Exact arithmetic throughout, so that the plan has the same bytes,
+and the same hash, at every party.
 """
 
 import hashlib
@@ -11,21 +11,24 @@ from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from math import ceil, prod
+from typing import TypeAlias
 
 from protocol import canonical
 from protocol.canonical import Json, fraction_text
 from protocol.errors import UsageError
 from protocol.identifiers import Digest
-from protocol.privacy.allocation import WeightedFamily, allocate, cost, objective
+from protocol.privacy.allocation import allocate
 from protocol.privacy.conversion import epsilon_of, rho_of
 from protocol.privacy.distributed import SMALLEST_SITE_SCALE, sum_rho
-from protocol.privacy.limits import check_family, check_length, check_overflow, check_scale
-from protocol.privacy.residuals import subsets
+from protocol.privacy.limits import check_length, check_overflow, check_scale
 from protocol.privacy.roots import root_above
-from protocol.privacy.weights import family_weights
+from protocol.privacy.statistics import BlockKind, WantedStatistic, statistics_of
+from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from protocol.study.sections import Budget
 from protocol.study.study import Study
+
+BlockKey: TypeAlias = tuple[BlockKind, Population, Clique]
 
 SCALE_BITS = 16
 LARGEST_UNSPENT = Fraction(1, 10_000)  # what rounding scales up may leave of a budget
@@ -37,11 +40,18 @@ _RESERVE = Fraction(1, 2**32)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One residual table of the plan; nothing in it depends on records."""
+    """One statistic of the plan; nothing in it depends on records.
 
+    A residual table of `clique` (protocol/privacy/residuals.py), a one-way histogram of parts of
+    bins, or moments (protocol/privacy/moments.py), whose clique is rows, regressors and node.
+    """
+
+    kind: BlockKind
+    population: Population
     clique: Clique  # in the order of the causal graph's nodes; () is the row count
     shape: tuple[int, ...]
     offset: int  # of the first element in the flat vector
+    unit: int  # what a row adds is a multiple of 1 / unit before it is made an integer
     squared_sensitivity: int  # D^2 of the released integers, row bound included
     site_scale: Fraction  # s of the discrete Gaussian that each site adds; exactly a float
     rho: Fraction  # zCDP of this block at the plan's noise shares
@@ -67,14 +77,14 @@ class StatisticsPlan:
 
     study_hash: Digest
     blocks: tuple[Block, ...]
-    families: tuple[Clique, ...]  # one per node, in the order of the causal graph
+    families: tuple[Family, ...]  # one per mechanism, in the order of `Study.families`
     noise_shares: int  # n_min less the tolerated colluders
     delta: Fraction  # where epsilon is read off
-    _by_clique: Mapping[Clique, Block] = field(init=False, repr=False, compare=False)
+    _by_key: Mapping[BlockKey, Block] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_clique = {block.clique: block for block in self.blocks}
-        object.__setattr__(self, "_by_clique", by_clique)
+        by_key = {(block.kind, block.population, block.clique): block for block in self.blocks}
+        object.__setattr__(self, "_by_key", by_key)
 
     @property
     def length(self) -> int:
@@ -91,13 +101,31 @@ class StatisticsPlan:
         """Return the epsilon that `rho` is worth at `delta`, for display."""
         return epsilon_of(self.rho, self.delta)
 
-    def block(self, clique: Clique) -> Block:
+    def block(
+        self, clique: Clique, population: Population = "units", kind: BlockKind = "residual"
+    ) -> Block:
         """Return the block of a clique.
 
         Raises:
             KeyError: the plan does not measure it.
         """
-        return self._by_clique[clique]
+        return self._by_key[kind, population, clique]
+
+    def residuals(self, population: Population = "units") -> tuple[Block, ...]:
+        """Return the residual tables of a population, in plan order."""
+        return tuple(
+            block
+            for block in self.blocks
+            if block.kind == "residual" and block.population == population
+        )
+
+    def tables(self, population: Population = "units") -> tuple[Clique, ...]:
+        """Return the cliques of the families that are fitted to residual tables, in order."""
+        return tuple(
+            family.clique
+            for family in self.families
+            if family.mechanism.uses == "table" and family.population == population
+        )
 
     @property
     def canonical(self) -> bytes:
@@ -106,7 +134,7 @@ class StatisticsPlan:
             {
                 "format": "concause-plan/1",
                 "study": self.study_hash.hex(),
-                "families": [list(family) for family in self.families],
+                "families": [_family_document(family) for family in self.families],
                 "blocks": [_block_document(block) for block in self.blocks],
                 "length": self.length,
                 "noise_shares": self.noise_shares,
@@ -124,24 +152,21 @@ class StatisticsPlan:
 def compile_plan(study: Study) -> StatisticsPlan:
     """Return the plan of a study: what is measured, at which cost, within its budget.
 
-    L2 sensitivity. One row x adds to the table of A the vector a_x = kron_i (m_i e_{x_i} - 1),
-    and |a_x|^2 = prod_i ((m_i - 1)^2 + (m_i - 1)) = prod_i m_i (m_i - 1) for every x. A unit of r
-    rows adds a sum of r such vectors, whose norm is at most r |a_x| by the triangle inequality,
-    and exactly that when the rows are equal: D^2 = r^2 prod_i m_i (m_i - 1).
-
     Raises:
-        UsageError: a family or the plan is too large, a sum could overflow, or the budget is so
-            large that a block's noise would fall below scale 3 per site.
+        UsageError: a family or the plan is too large, a sum could overflow, the budget is so
+            large that a block's noise would fall below scale 3 per site, or the study's weights
+            are not those of its residual tables.
     """
-    families = _weighted_families(study)
-    cliques = _cliques(study, families)
+    wanted = statistics_of(study)
+    check_length(sum(prod(one.shape) for one in wanted))
     budget, delta = budget_of(study.budget)
-    _check_spendable(study, cliques, budget, delta)
-    scales = _site_scales(study, families, budget)
+    _check_spendable(study, wanted, budget, delta)
     plan = StatisticsPlan(
         study_hash=study.hash,
-        blocks=tuple(_lay_out(study, [(clique, scales[clique]) for clique in cliques])),
-        families=tuple(family.clique for family in families),
+        blocks=tuple(
+            _lay_out(study, zip(wanted, _site_scales(study, wanted, budget), strict=True))
+        ),
+        families=study.families,
         noise_shares=study.cohort.noise_shares,
         delta=delta,
     )
@@ -167,39 +192,20 @@ def check_within_budget(plan: StatisticsPlan, budget: Fraction) -> None:
         raise AssertionError(f"blocks cost {float(plan.rho)} of a budget of {float(budget)}")
 
 
-def _weighted_families(study: Study) -> tuple[WeightedFamily, ...]:
-    weights = family_weights(study)
-    families = tuple(
-        WeightedFamily(family, study.sizes(family), weights[family[-1]])
-        for family in study.causal_graph.families()
-    )
-    for family in families:
-        check_family(family.clique, family.sizes)
-    return families
-
-
-def _cliques(study: Study, families: Sequence[WeightedFamily]) -> list[Clique]:
-    """Return every subset of every family once: the smaller first, then by the graph's order."""
-    rank = {node: position for position, node in enumerate(study.causal_graph.nodes)}
-    found = {clique for family in families for clique in subsets(family.clique)}
-    check_length(sum(prod(study.sizes(clique)) for clique in found))
-    return sorted(found, key=lambda clique: (len(clique), [rank[name] for name in clique]))
-
-
 def _site_scales(
-    study: Study, families: Sequence[WeightedFamily], budget: Fraction
-) -> dict[Clique, Fraction]:
-    """Return s >= 3 per clique, a multiple of 2^-16: n_e s^2 = sigma_A^2 prod_i m_i^2."""
-    coefficients = objective(families)
-    costs = {clique: cost(study.sizes(clique)) for clique in coefficients}
-    shrink = {
-        clique: Fraction(prod(study.sizes(clique)) ** 2, study.cohort.noise_shares)
-        for clique in coefficients
-    }  # site scale squared over sigma_A^2
-    floors = {clique: SMALLEST_SITE_SCALE**2 / factor for clique, factor in shrink.items()}
-    total = 2 * budget * (1 - _RESERVE) / study.unit.max_rows_per_unit**2
-    variances = allocate(coefficients, costs, floors, total)
-    return {clique: _up(root_above(variances[clique] * shrink[clique])) for clique in coefficients}
+    study: Study, wanted: Sequence[WantedStatistic], budget: Fraction
+) -> list[Fraction]:
+    """Return s >= 3 per statistic, a multiple of 2^-16: n_e s^2 = sigma^2 (integers a person)^2."""
+    shares = study.cohort.noise_shares
+    places = range(len(wanted))
+    shrink = [Fraction(one.integers_squared, shares) for one in wanted]
+    variances = allocate(
+        {at: wanted[at].coefficient for at in places},
+        {at: wanted[at].cost for at in places},
+        {at: SMALLEST_SITE_SCALE**2 / shrink[at] for at in places},
+        2 * budget * (1 - _RESERVE),
+    )
+    return [_up(root_above(variances[at] * shrink[at])) for at in places]
 
 
 def _up(scale: Fraction) -> Fraction:
@@ -207,10 +213,10 @@ def _up(scale: Fraction) -> Fraction:
 
 
 def _check_spendable(
-    study: Study, cliques: Iterable[Clique], budget: Fraction, delta: Fraction
+    study: Study, wanted: Sequence[WantedStatistic], budget: Fraction, delta: Fraction
 ) -> None:
     """Check that the budget can be spent without a noise scale below 3 per site."""
-    least = [(clique, Fraction(SMALLEST_SITE_SCALE)) for clique in cliques]
+    least = [(one, Fraction(SMALLEST_SITE_SCALE)) for one in wanted]
     most = sum((block.rho for block in _lay_out(study, least)), start=Fraction(0))
     if budget <= most:
         return
@@ -218,7 +224,7 @@ def _check_spendable(
     raise UsageError(
         "noise-scale-too-small",
         f"Expected noise of scale {SMALLEST_SITE_SCALE} or more per site in every block; found a "
-        f"budget of rho = {float(budget):.4g}, of which all {len(least)} blocks at that scale, "
+        f"budget of rho = {float(budget):.4g}, of which all {len(wanted)} blocks at that scale, "
         f"from the row count to the largest family, spend only {float(most):.4g}.",
         f"Write rho = {rho} or less, or epsilon = {epsilon} or less with delta = {float(delta):g}; "
         f"or let fewer sites share the noise: n_min - tolerated_colluders is "
@@ -232,24 +238,45 @@ def _display_below(value: float) -> str:
     return f"{Decimal(value).quantize(step, rounding=ROUND_FLOOR):f}"
 
 
-def _lay_out(study: Study, scales: Iterable[tuple[Clique, Fraction]]) -> Iterator[Block]:
+def _lay_out(study: Study, scales: Iterable[tuple[WantedStatistic, Fraction]]) -> Iterator[Block]:
     offset = 0
-    rows, shares = study.unit.max_rows_per_unit, study.cohort.noise_shares
-    for clique, scale in scales:
-        shape = study.sizes(clique)
-        check_scale(clique, scale)
-        check_overflow(clique, shape, rows, scale)
-        squared = rows**2 * prod(size * (size - 1) for size in shape)
-        rho = sum_rho(squared, prod(shape), scale, shares)
-        yield Block(clique, shape, offset, squared, scale, rho)
-        offset += prod(shape)
+    for one, scale in scales:
+        check_scale(one.clique, scale)
+        check_overflow(one.clique, one.largest, study.unit.max_rows_per_unit, scale)
+        size = prod(one.shape)
+        rho = sum_rho(one.squared_sensitivity, size, scale, study.cohort.noise_shares)
+        yield Block(
+            kind=one.kind,
+            population=one.population,
+            clique=one.clique,
+            shape=one.shape,
+            offset=offset,
+            unit=one.unit,
+            squared_sensitivity=one.squared_sensitivity,
+            site_scale=scale,
+            rho=rho,
+        )
+        offset += size
+
+
+def _family_document(family: Family) -> Json:
+    return {
+        "node": family.node,
+        "parents": list(family.parents),
+        "population": family.population,
+        "statistic": family.mechanism.uses,
+        "rows": list(family.rows),
+    }
 
 
 def _block_document(block: Block) -> Json:
     return {
+        "kind": block.kind,
+        "population": block.population,
         "clique": list(block.clique),
         "shape": list(block.shape),
         "offset": block.offset,
+        "unit": block.unit,
         "squared_sensitivity": str(block.squared_sensitivity),
         "site_scale": fraction_text(block.site_scale),
         "rho": fraction_text(block.rho),

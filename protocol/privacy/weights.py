@@ -9,7 +9,6 @@ intervention.
 
 from fractions import Fraction
 
-from protocol.study.graph import CausalGraph
 from protocol.study.sections import Question
 from protocol.study.study import Study
 
@@ -22,24 +21,28 @@ QUESTION_WEIGHT = 3
 
 
 def family_weights(study: Study) -> dict[str, Fraction]:
-    """Return the weight of each node's family: 1 + 3 (sum of the weights of its questions)."""
-    graph = study.causal_graph
-    weights = {node: Fraction(1) for node in graph.nodes}
+    """Return the weight of each family, by its node: 1 + 3 (sum of the weights of its questions).
+
+    All visits but the first share a family, which a question counts once.
+    """
+    weights = {family.node: Fraction(1) for family in study.families}
     for question in study.questions:
-        for node in mechanisms_of(graph, question):
-            weights[node] += QUESTION_WEIGHT * Fraction(question.weight)
+        nodes = mechanisms_of(study, question)
+        for column in {study.family_of(node).node for node in nodes}:
+            weights[column] += QUESTION_WEIGHT * Fraction(question.weight)
     return weights
 
 
-def mechanisms_of(graph: CausalGraph, question: Question) -> frozenset[str]:
+def mechanisms_of(study: Study, question: Question) -> frozenset[str]:
     """Return the nodes whose mechanisms the answer depends on; none if the effect is zero."""
-    if question.treatment not in graph.ancestors(question.outcome):
+    graph, treated = study.causal_graph, study.treated_nodes(question)
+    if not graph.ancestors(question.outcome) & set(treated):
         return frozenset()
     found: set[str] = set()
     waiting = [question.outcome]
     while waiting:
         node = waiting.pop()
-        if node not in found and node != question.treatment:
+        if node not in found and node not in treated:
             found.add(node)
             waiting.extend(graph.parents[node])
     return frozenset(found)

@@ -71,14 +71,18 @@ class CausalGraph:
         return graph
 
 
-def build_graph(variables: Iterable[str], edges: Sequence[Edge]) -> CausalGraph:
+def build_graph(
+    variables: Iterable[str], edges: Sequence[Edge], priority: Sequence[str] | None = None
+) -> CausalGraph:
     """Return the graph of `edges` over all `variables`; one without an edge is a root.
+
+    Nodes that edges do not order stand in the order of `priority`, by default of their names.
 
     Raises:
         StudyProblems: an edge names an undeclared variable, joins a variable to itself, or is
             there twice, or the edges run in a circle. A UsageError by way of `parse_study`.
     """
-    names = tuple(sorted(variables))
+    names = tuple(sorted(variables)) if priority is None else tuple(priority)
     refuse_any(_edge_problems(names, edges))
     causes: dict[str, set[str]] = {name: set() for name in names}
     for cause, effect in edges:
@@ -110,21 +114,23 @@ def _edge_problems(names: tuple[str, ...], edges: Sequence[Edge]) -> list[Proble
 
 
 def _topological_order(causes: Mapping[str, set[str]]) -> list[str]:
-    """Return the nodes in order, the smallest name first; short if there is a cycle."""
+    """Return the nodes in order, the first of `causes` first; short if there is a cycle."""
+    names = list(causes)
+    rank = {name: position for position, name in enumerate(names)}
     effects: dict[str, list[str]] = {name: [] for name in causes}
     for name, direct in causes.items():
         for cause in direct:
             effects[cause].append(name)
     missing = {name: len(direct) for name, direct in causes.items()}
-    ready = [name for name, count in missing.items() if count == 0]
+    ready = [rank[name] for name, count in missing.items() if count == 0]
     heapq.heapify(ready)
     order: list[str] = []
     while ready:
-        order.append(heapq.heappop(ready))
+        order.append(names[heapq.heappop(ready)])
         for effect in effects[order[-1]]:
             missing[effect] -= 1
             if missing[effect] == 0:
-                heapq.heappush(ready, effect)
+                heapq.heappush(ready, rank[effect])
     return order
 
 

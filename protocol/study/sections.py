@@ -33,11 +33,13 @@ from protocol.study.quantities import (
 )
 
 MAX_ROWS_PER_UNIT = 1_000_000
+MAX_VISITS = 13  # the weights of transitions are shares of lcm(1, .., visits - 1)
 DEFAULT_DELTA = Decimal("0.000001")
 LARGEST_DELTA = Decimal("0.001")
 LARGEST_EPSILON = 100  # a budget above it promises nothing
 SMALLEST_RHO = Decimal("0.000000001")
 
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -57,6 +59,17 @@ def _level(value: object) -> object:
 
 # A label of the treatment, or a number that one of its labels stands for; bool is an int.
 Level: TypeAlias = Annotated[str | int | Decimal, PlainValidator(_level)]
+
+
+def _hex_digest(value: object) -> object:
+    if isinstance(value, str) and _HEX_DIGEST.fullmatch(value):
+        return value
+    raise StudyProblems(
+        [Problem((), "a hash in 64 hexadecimal digits", quote(value), "what `study check` prints")]
+    )
+
+
+HexDigest: TypeAlias = Annotated[str, BeforeValidator(_hex_digest)]
 
 
 class Section(BaseModel):
@@ -200,6 +213,39 @@ class Published(Section):
         return self
 
 
+# What of the outcome is compared: a mean; or of a survival outcome the share with the event by
+# the last edge, the mean time without event up to it, or the ratio of hazards.
+Measure: TypeAlias = Literal["mean", "risk", "restricted-mean", "hazard-ratio"]
+
+
+class Time(Section):
+    """Visits of a longitudinal study: a unit has at most one row per visit 0, 1, 2, ...
+
+    Variables named in `static` are the same at every visit; all others have a value per visit.
+    """
+
+    visits: StrictInt = Field(ge=2, le=MAX_VISITS)
+    static: tuple[str, ...] = ()
+
+
+class CliqueWeight(Section):
+    """How much the noise of one residual table matters: its coefficient in the allocation."""
+
+    clique: tuple[str, ...]
+    weight: Exact = Field(gt=0, le=1_000_000)
+
+
+class PlanSection(Section):
+    """Budget directed at the questions; written by `concause study direct`, read by everybody.
+
+    `follows` is the hash of an earlier study on the same records, whose sum is combined with
+    this one's. `weights`, if given, has one entry for every residual table of the plan.
+    """
+
+    follows: HexDigest | None = None
+    weights: tuple[CliqueWeight, ...] = ()
+
+
 class Question(Section):
     """The average effect on `outcome` of setting `treatment` to `treated` against `reference`.
 
@@ -209,6 +255,7 @@ class Question(Section):
 
     name: Slug
     kind: Literal["average"]
+    measure: Measure = "mean"
     treatment: str
     treated: Level
     reference: Level
@@ -219,7 +266,12 @@ class Question(Section):
 
 
 class Synthetic(Section):
-    """How much synthetic data a release holds, and the seed that it is drawn with."""
+    """How much synthetic data a release holds, and the seed that it is drawn with.
 
+    With several copies each is drawn from another plausible set of parameters, so that what is
+    computed from them can be combined into honest intervals (`server/causal/combining.py`).
+    """
+
+    copies: StrictInt = Field(default=1, ge=1, le=100)
     rows: StrictInt = Field(default=10_000, ge=1, le=1_000_000_000)
     seed: StrictInt = Field(default=1, ge=0, le=MAX_CANONICAL_INTEGER)

@@ -9,7 +9,9 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -17,8 +19,10 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from protocol import canonical
 from protocol.canonical import Json
 from protocol.identifiers import Digest
-from protocol.study.consistency import graph_of, problems_of
+from protocol.study.consistency import declared_edges, graph_of, problems_of
+from protocol.study.families import Family, families_of
 from protocol.study.graph import CausalGraph
+from protocol.study.mechanisms import Mechanism, MechanismKind, default_mechanism
 from protocol.study.problems import refuse_any
 from protocol.study.quantities import FilledText, Slug, Text, VariableName, decimal_text
 from protocol.study.sections import (
@@ -26,18 +30,22 @@ from protocol.study.sections import (
     Cohort,
     Day,
     GraphSource,
+    Measure,
+    PlanSection,
     Question,
     Section,
     Synthetic,
+    Time,
     Trust,
     Unit,
 )
-from protocol.study.variables import Variable
+from protocol.study.time import base_name, template_of
+from protocol.study.variables import Missingness, Survival, Variable
 
 MAX_VARIABLES = 1000
 MAX_QUESTIONS = 1000
 
-Mechanism: TypeAlias = Literal["categorical", "binned"]
+Scores: TypeAlias = tuple[Fraction | None, ...]
 
 
 class Study(Section):
@@ -58,8 +66,10 @@ class Study(Section):
     trust: Trust
     variables: dict[VariableName, Variable] = Field(min_length=1, max_length=MAX_VARIABLES)
     graph: GraphSource
+    time: Time | None = None
     mechanisms: dict[str, Mechanism] = Field(default_factory=dict)
     questions: tuple[Question, ...] = Field(default=(), max_length=MAX_QUESTIONS)
+    plan: PlanSection = PlanSection()
     synthetic: Synthetic = Synthetic()
 
     @field_validator("variables", mode="after")
@@ -69,22 +79,97 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        refuse_any(problems_of(self.variables, self.graph, self.mechanisms, self.questions))
+        refuse_any(
+            problems_of(self.variables, self.graph, self.time, self.mechanisms, self.questions)
+        )
         return self
 
     @cached_property
     def causal_graph(self) -> CausalGraph:
-        """Return the causal graph over all variables."""
-        return graph_of(self.variables, self.graph)
+        """Return the causal graph over all variables; of a longitudinal study, over all visits."""
+        return graph_of(self.variables, self.graph, self.time)
 
-    def sizes(self, clique: Sequence[str]) -> tuple[int, ...]:
-        """Return the number of codes of each variable of `clique`."""
-        return tuple(self.variables[name].size for name in clique)
+    def variable(self, name: str) -> Variable:
+        """Return the variable of a node or column: of "cd4" for "cd4[2]" and "cd4[t-1]".
 
-    def mechanism_of(self, node: str) -> Mechanism:
-        """Return how P(node | parents) is fitted; by default binned for a numeric variable."""
-        default: Mechanism = "binned" if self.variables[node].kind == "numeric" else "categorical"
-        return self.mechanisms.get(node, default)
+        Raises:
+            KeyError: there is none.
+        """
+        return self.variables[base_name(name)]
+
+    def sizes(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Return the number of codes that are measured of each node or column."""
+        return tuple(self.variable(name).size for name in names)
+
+    @cached_property
+    def families(self) -> tuple[Family, ...]:
+        """Return what each mechanism is fitted from; all visits but the first share theirs."""
+        resolved = {name: self.mechanism(name) for name in self.variables}
+        return families_of(self.causal_graph, self.variables, resolved)
+
+    def family_of(self, node: str) -> Family:
+        """Return the family that the mechanism of a node is fitted from."""
+        return self._families_by_column[template_of(node)]
+
+    @cached_property
+    def _families_by_column(self) -> dict[str, Family]:
+        return {family.node: family for family in self.families}
+
+    def mechanism(self, name: str) -> Mechanism:
+        """Return how the mechanism of a node or variable is fitted, defaults resolved."""
+        declared = self.mechanisms.get(base_name(name))
+        return declared or default_mechanism(self.variable(name).kind)
+
+    def mechanism_of(self, node: str) -> MechanismKind:
+        """Return the kind of the mechanism of a node or variable."""
+        return self.mechanism(node).kind
+
+    @cached_property
+    def indicators(self) -> dict[str, str]:
+        """Return, per variable that has one, the variable that says whether it is missing."""
+        return {
+            variable.of: name
+            for name, variable in self.variables.items()
+            if isinstance(variable, Missingness)
+        }
+
+    def model_labels(self, node: str) -> tuple[str, ...]:
+        """Return the levels that a node has in the model, in code order.
+
+        Those that are measured, except that a variable with an indicator is never MISSING, and
+        that a survival node is the interval of the event, or "none" by the last edge.
+        """
+        variable = self.variable(node)
+        if isinstance(variable, Survival):
+            return (*variable.intervals, "none")
+        if base_name(node) in self.indicators:
+            return variable.labels[: variable.missing_code]
+        return variable.labels
+
+    def model_sizes(self, nodes: Sequence[str]) -> tuple[int, ...]:
+        """Return the number of levels of each node in the model."""
+        return tuple(len(self.model_labels(node)) for node in nodes)
+
+    def model_scores(self, node: str, measure: Measure = "mean") -> Scores:
+        """Return the number that each level of a node stands for in a mean; None if it has none.
+
+        Of a survival node: 1 for an event ("risk", also for "mean"), or the time without event up
+        to the last edge, with events at the middle of their interval ("restricted-mean").
+        """
+        variable = self.variable(node)
+        if not isinstance(variable, Survival):
+            return variable.scores[: len(self.model_labels(node))]
+        if measure != "restricted-mean":
+            return (*(Fraction(1) for _ in variable.intervals), Fraction(0))
+        middles = ((Fraction(a) + Fraction(b)) / 2 for a, b in pairwise(variable.edges))
+        return (*middles, Fraction(variable.edges[-1]))
+
+    def treated_nodes(self, question: Question) -> tuple[str, ...]:
+        """Return the nodes that a question sets: of a variable without index, every visit."""
+        nodes = self.causal_graph.nodes
+        if question.treatment in nodes:
+            return (question.treatment,)
+        return tuple(node for node in nodes if base_name(node) == question.treatment)
 
     @cached_property
     def canonical(self) -> bytes:
@@ -98,17 +183,17 @@ class Study(Section):
 
 
 def _document(study: Study) -> Json:
-    graph = study.causal_graph
+    arrows = declared_edges(study.variables, study.graph, study.time)
     return _fields(study) | {
         "budget": _fields(study.budget) | {"delta": decimal_text(study.budget.delta_or_default)},
-        "graph": {"edges": [f"{cause} -> {effect}" for cause, effect in graph.edges()]},
-        "mechanisms": {node: study.mechanism_of(node) for node in graph.nodes},
+        "graph": {"edges": [f"{cause} -> {effect}" for cause, effect in sorted(arrows)]},
+        "mechanisms": {name: _fields(study.mechanism(name)) for name in study.variables},
         "questions": [_question(study, question) for question in study.questions],
     }
 
 
 def _question(study: Study, question: Question) -> dict[str, Json]:
-    treatment = study.variables[question.treatment]
+    treatment = study.variable(question.treatment)
     return _fields(question) | {
         "treated": treatment.labels[treatment.code_of(question.treated)],
         "reference": treatment.labels[treatment.code_of(question.reference)],

@@ -11,13 +11,14 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from protocol.errors import UsageError
 from protocol.study.problems import Problem, nearest, quote, refuse_any
 from protocol.study.quantities import MISSING, OTHER, Exact, Label, Text, decimal_text
 
 MAX_SIZE = 4096
+MAX_DETAIL = 64
 
 Value: TypeAlias = str | int | float | Decimal  # bool is an int; a label, or a number
 
@@ -170,29 +171,14 @@ class Ordinal(_Levels):
         return tuple(Fraction(rank) for rank in range(len(self.levels)))
 
 
-class Numeric(_Domain):
-    """A number, binned on public edges; the last bin includes its upper edge."""
+class _Edged(_Domain):
+    """A domain cut by public edges in strictly rising order; the last bin includes its end."""
 
-    kind: Literal["numeric"]
     edges: tuple[Exact, ...] = Field(min_length=2, max_length=MAX_SIZE + 1)
     unit: Text = ""
 
-    @property
-    def own_labels(self) -> tuple[str, ...]:
-        """Return "[a, b)" per bin, and "[a, b]" for the last."""
-        texts = [decimal_text(edge) for edge in self.edges]
-        last = len(texts) - 2
-        return tuple(
-            f"[{low}, {high}{']' if bin_ == last else ')'}"
-            for bin_, (low, high) in enumerate(pairwise(texts))
-        )
-
-    @property
-    def own_scores(self) -> tuple[Fraction | None, ...]:
-        """Return the midpoints of the bins."""
-        return tuple((Fraction(low) + Fraction(high)) / 2 for low, high in pairwise(self.edges))
-
-    def _code_of_number(self, value: Value) -> int | None:
+    def _bin_of(self, value: Value) -> int | None:
+        """Return the bin of a number, None if it is none or lies outside the edges."""
         try:
             number = Decimal(value)
         except InvalidOperation:
@@ -214,6 +200,172 @@ class Numeric(_Domain):
         ]
 
 
+class Numeric(_Edged):
+    """A number, binned on public edges; the last bin includes its upper edge.
+
+    `detail` divides every bin for a one-way histogram of its own, which places values inside
+    bins; `spacing` says whether these parts, and values inside them, are spread evenly on the
+    scale of the numbers or of their logarithms.
+    """
+
+    kind: Literal["numeric"]
+    detail: StrictInt = Field(default=1, ge=1, le=MAX_DETAIL)
+    spacing: Literal["linear", "log"] = "linear"
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """Return "[a, b)" per bin, and "[a, b]" for the last."""
+        return _interval_labels(self.edges)
+
+    @property
+    def own_scores(self) -> tuple[Fraction | None, ...]:
+        """Return the midpoints of the bins."""
+        return tuple((Fraction(low) + Fraction(high)) / 2 for low, high in pairwise(self.edges))
+
+    @property
+    def bounds(self) -> tuple[Fraction, Fraction]:
+        """Return the first and the last edge, to which values are clamped."""
+        return Fraction(self.edges[0]), Fraction(self.edges[-1])
+
+    def _code_of_number(self, value: Value) -> int | None:
+        return self._bin_of(value)
+
+    def _domain_problems(self) -> list[Problem]:
+        problems = super()._domain_problems()
+        if self.spacing == "log" and self.edges[0] <= 0:
+            found = f"{decimal_text(self.edges[0])} as the first"
+            problems.append(
+                Problem(("edges", 0), "edges above 0 where spacing is log", found, "0.1, say")
+            )
+        return problems
+
+
+class Count(_Edged):
+    """A number of events, 0, 1, 2, ..., in bins of whole numbers; the last one has its end.
+
+    With edges 0, 1, 2, 5, 9 the bins are 0, 1, 2 to 4, 5 to 9; larger counts are clamped to 9.
+    """
+
+    kind: Literal["count"]
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return the smallest and the largest count of each bin."""
+        whole = [int(edge) for edge in self.edges]
+        last = len(whole) - 2
+        return tuple(
+            (low, high if bin_ == last else high - 1)
+            for bin_, (low, high) in enumerate(pairwise(whole))
+        )
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """Return "2" for a bin of one count, "2-4" for one of several."""
+        return tuple(str(a) if a == b else f"{a}-{b}" for a, b in self.ranges)
+
+    @property
+    def own_scores(self) -> tuple[Fraction | None, ...]:
+        """Return the midpoints of the bins."""
+        return tuple(Fraction(low + high, 2) for low, high in self.ranges)
+
+    @property
+    def bounds(self) -> tuple[Fraction, Fraction]:
+        """Return the first and the last edge, to which counts are clamped."""
+        return Fraction(self.edges[0]), Fraction(self.edges[-1])
+
+    def _code_of_number(self, value: Value) -> int | None:
+        return self._bin_of(value)
+
+    def _domain_problems(self) -> list[Problem]:
+        return super()._domain_problems() + [
+            Problem(
+                ("edges", at), "whole numbers from 0", decimal_text(edge), "edges = [0, 1, 2, 10]"
+            )
+            for at, edge in enumerate(self.edges)
+            if edge < 0 or edge != int(edge)
+        ]
+
+
+class Survival(_Edged):
+    """A time to an event, or to the end of observation, in intervals between public edges.
+
+    What is measured of a person is the interval in which observation ended and how: codes are
+    "event [a, b)" for every interval, then "censored [a, b)". Who is still observed at the last
+    edge is censored in the last interval. A site holds two columns, the time and whether it is
+    that of an event. What the model holds is the interval of the event itself, or none.
+    """
+
+    kind: Literal["survival"]
+
+    @property
+    def intervals(self) -> tuple[str, ...]:
+        """Return "[a, b)" per interval, and "[a, b]" for the last."""
+        return _interval_labels(self.edges)
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """Return the exits by event, then those by censoring."""
+        return tuple(
+            f"{way} {interval}" for way in ("event", "censored") for interval in self.intervals
+        )
+
+    @property
+    def own_scores(self) -> tuple[Fraction | None, ...]:
+        """Return None for each: an exit is no number; see `Study.model_scores`."""
+        return (None,) * (2 * (len(self.edges) - 1))
+
+    def _domain_problems(self) -> list[Problem]:
+        problems = super()._domain_problems()
+        if self.edges[0] != 0:
+            found = f"{decimal_text(self.edges[0])} as the first"
+            problems.append(Problem(("edges", 0), "times from 0", found, "edges = [0, ...]"))
+        if self.missing:
+            problems.append(
+                Problem(("missing",), "no MISSING: unobserved is censored at 0", "true", "false")
+            )
+        return problems
+
+
+class Missingness(_Domain):
+    """Whether the value of another variable is missing: 1 if it is.
+
+    With such a node the model holds the other variable's true value, which is never MISSING, and
+    hides it in synthetic data where the node says so.
+    """
+
+    kind: Literal["missingness"]
+    of: str
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """Return "0" and "1"."""
+        return ("0", "1")
+
+    @property
+    def own_scores(self) -> tuple[Fraction | None, ...]:
+        """Return 0 and 1, so that a mean is the share that is missing."""
+        return (Fraction(0), Fraction(1))
+
+    def _code_of_number(self, value: Value) -> int | None:
+        return int(value) if not isinstance(value, str) and value in (0, 1) else None
+
+    def _domain_problems(self) -> list[Problem]:
+        problems = super()._domain_problems()
+        if self.missing:
+            problems.append(Problem(("missing",), "an indicator, never missing", "true", "false"))
+        return problems
+
+
+def _interval_labels(edges: tuple[Decimal, ...]) -> tuple[str, ...]:
+    texts = [decimal_text(edge) for edge in edges]
+    last = len(texts) - 2
+    return tuple(
+        f"[{low}, {high}{']' if bin_ == last else ')'}"
+        for bin_, (low, high) in enumerate(pairwise(texts))
+    )
+
+
 Variable: TypeAlias = Annotated[
-    Boolean | Categorical | Ordinal | Numeric, Field(discriminator="kind")
+    Boolean | Categorical | Ordinal | Numeric | Count | Survival | Missingness,
+    Field(discriminator="kind"),
 ]

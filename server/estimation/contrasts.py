@@ -75,7 +75,7 @@ def layout_of(noisy: NoisySum, sizes: Mapping[str, int]) -> Layout:
     """Return the layout of a plan's coordinates, in the order of its blocks."""
     spans: dict[Clique, slice] = {}
     start = 0
-    for block in noisy.plan.blocks:
+    for block in noisy.plan.residuals(noisy.population):
         length = prod(sizes[name] - 1 for name in block.clique)
         spans[block.clique] = slice(start, start + length)
         start += length

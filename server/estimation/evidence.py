@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan
 from protocol.privacy.residuals import components
+from protocol.study.families import Population
 from protocol.study.graph import Clique
 
 Counts = NDArray[np.int64]  # shape (plan.length,)
@@ -28,6 +29,7 @@ class NoisySum:
     plan: StatisticsPlan
     values: Counts
     contributors: int  # sites in the sum, each of which added its share of noise
+    population: Population = "units"  # whose residual tables are looked at
 
     def __post_init__(self) -> None:
         """Raise UsageError unless the vector is the plan's and somebody contributed."""
@@ -47,10 +49,11 @@ class NoisySum:
 
     def component(self, clique: Clique) -> Component:
         """Return the noisy ANOVA component of a clique of the plan, in persons."""
-        block = self.plan.block(clique)
-        return components(self.values[block.span].reshape(block.shape).astype(np.float64))
+        block = self.plan.block(clique, self.population)
+        found = components(self.values[block.span].reshape(block.shape).astype(np.float64))
+        return found / block.unit
 
     def variance(self, clique: Clique) -> float:
         """Return V_A / p^2: the variance of every unit-norm contrast of the noisy component."""
-        block = self.plan.block(clique)
-        return float(block.variance(self.contributors)) / prod(block.shape) ** 2
+        block = self.plan.block(clique, self.population)
+        return float(block.variance(self.contributors)) / (block.unit * prod(block.shape)) ** 2

@@ -1,0 +1,206 @@
+"""Which statistics a study needs, with their sensitivity and how much their noise matters.
+
+1. The residual table of every subset of every family fitted to tables, once per population
+   (protocol/privacy/residuals.py).
+2. A one-way histogram of the parts of bins of every numeric variable with `detail`.
+3. Moments of every family fitted to them (protocol/privacy/moments.py).
+
+L2 sensitivity of residuals. One row x adds to the table of A the vector a_x = kron_i (m_i e_{x_i}
+- 1), and |a_x|^2 = prod_i ((m_i - 1)^2 + (m_i - 1)) = prod_i m_i (m_i - 1) for every x. A unit of r
+rows adds a sum of r such vectors, whose norm is at most r |a_x| by the triangle inequality, and
+exactly that when the rows are equal: D^2 = r^2 prod_i m_i (m_i - 1).
+
+Transitions. A unit with T transitions adds each with weight S / T, S = lcm(1, .., visits - 1): by
+the same inequality at most S times what one row adds, and exactly that when they are equal.
+
+Noise is planned in persons: sigma^2 is the variance in a statistic divided by `integers`, what one
+person adds in integers. Measuring at sigma^2 costs `cost` / (2 sigma^2) of rho.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import Literal, TypeAlias
+
+from protocol.errors import UsageError
+from protocol.privacy.allocation import WeightedFamily, objective
+from protocol.privacy.limits import check_family, check_length
+from protocol.privacy.moments import (
+    MAX_REGRESSORS,
+    MAX_ROWS,
+    STEPS,
+    TRANSITION_STEPS,
+    elements,
+)
+from protocol.privacy.residuals import subsets
+from protocol.privacy.weights import family_weights
+from protocol.study.families import Family, Population
+from protocol.study.graph import Clique
+from protocol.study.study import Study
+from protocol.study.time import FIRST, base_name, transition_unit
+from protocol.study.variables import Numeric
+
+BlockKind: TypeAlias = Literal["residual", "histogram", "moments"]
+
+# A histogram only places values inside their bins: it is worth less than a family's table.
+HISTOGRAM_WEIGHT = Fraction(1, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedStatistic:
+    """A statistic before its noise is decided."""
+
+    kind: BlockKind
+    population: Population
+    clique: Clique
+    shape: tuple[int, ...]
+    unit: int
+    integers_squared: int  # (released integers per person)^2
+    squared_sensitivity: int  # D^2 of the released integers
+    largest: int  # the most, in size, that one row adds to an element
+    coefficient: Fraction  # of sigma^2 in the objective
+
+    @property
+    def cost(self) -> Fraction:
+        """Return 2 rho sigma^2."""
+        return Fraction(self.squared_sensitivity, self.integers_squared)
+
+
+def statistics_of(study: Study) -> tuple[WantedStatistic, ...]:
+    """Return the statistics of a study in plan order.
+
+    Raises:
+        UsageError: a family or the plan is too large, or the study's weights do not fit.
+    """
+    return (
+        *_residuals(study, "units"),
+        *(_residuals(study, "transitions") if study.time is not None else ()),
+        *_histograms(study),
+        *_moments(study),
+    )
+
+
+def _row_bound(study: Study) -> int:
+    return 1 if study.time is not None else study.unit.max_rows_per_unit
+
+
+def _unit(study: Study, population: Population) -> int:
+    return 1 if population == "units" or study.time is None else transition_unit(study.time)
+
+
+def _residuals(study: Study, population: Population) -> Iterator[WantedStatistic]:
+    """Yield the residual tables of a population: the smaller first, then by the graph's order."""
+    weights = family_weights(study)
+    families = [
+        WeightedFamily(family.clique, study.sizes(family.clique), weights[family.node])
+        for family in study.families
+        if family.mechanism.uses == "table" and family.population == population
+    ]
+    for family in families:
+        check_family(family.clique, family.sizes)
+    rank = _ranks(study)
+    cliques = {clique for family in families for clique in subsets(family.clique)} | {()}
+    check_length(sum(prod(study.sizes(clique)) for clique in cliques))
+    coefficients = {(): Fraction(1)} | objective(families)
+    if population == "units" and study.plan.weights:
+        coefficients = _declared_weights(study, cliques)
+    unit, rows = _unit(study, population), _row_bound(study)
+    for clique in sorted(cliques, key=lambda one: (len(one), [rank[name] for name in one])):
+        shape = study.sizes(clique)
+        yield WantedStatistic(
+            kind="residual",
+            population=population,
+            clique=clique,
+            shape=shape,
+            unit=unit,
+            integers_squared=(unit * prod(shape)) ** 2,
+            squared_sensitivity=(rows * unit) ** 2 * prod(size * (size - 1) for size in shape),
+            largest=unit * prod(size - 1 for size in shape),
+            coefficient=coefficients[clique],
+        )
+
+
+def _ranks(study: Study) -> dict[str, int]:
+    """Return the place of every column: that of the node by which its families name it."""
+    rank: dict[str, int] = {}
+    for family in study.families:
+        for name in family.clique:
+            rank.setdefault(name, len(rank))
+    if study.time is None:
+        rank = {node: place for place, node in enumerate(study.causal_graph.nodes)}
+    return rank
+
+
+def _declared_weights(study: Study, cliques: set[Clique]) -> dict[Clique, Fraction]:
+    declared = {tuple(one.clique): Fraction(one.weight) for one in study.plan.weights}
+    if set(declared) != cliques or len(declared) != len(study.plan.weights):
+        wrong = sorted(set(declared) ^ cliques)
+        shown = " x ".join(wrong[0]) if wrong and wrong[0] else "the row count, or one twice"
+        raise UsageError(
+            "weights-not-the-plan",
+            "Expected [plan] weights for every residual table of the study, each once; found "
+            f"otherwise for {shown}.",
+            "Run `concause study direct` again, or remove the weights.",
+        )
+    return declared
+
+
+def _histograms(study: Study) -> Iterator[WantedStatistic]:
+    rows = _row_bound(study)
+    measured = {base_name(name) for family in study.families for name in measured_clique(family)}
+    for name, variable in study.variables.items():
+        if not isinstance(variable, Numeric) or variable.detail == 1 or name not in measured:
+            continue
+        cells = (len(variable.edges) - 1) * variable.detail
+        changing = study.time is not None and name not in study.time.static
+        yield WantedStatistic(
+            kind="histogram",
+            population="units",
+            clique=(f"{name}{FIRST}" if changing else name,),
+            shape=(cells,),
+            unit=1,
+            integers_squared=1,
+            squared_sensitivity=rows**2,
+            largest=1,
+            coefficient=HISTOGRAM_WEIGHT * cells,
+        )
+
+
+def measured_clique(family: Family) -> Clique:
+    """Return the columns that a family measures; none of a rule."""
+    return () if family.mechanism.uses == "none" else family.clique
+
+
+def _moments(study: Study) -> Iterator[WantedStatistic]:
+    weights, rows = family_weights(study), _row_bound(study)
+    for family in study.families:
+        if family.mechanism.uses != "moments":
+            continue
+        _check_moments(study, family)
+        count = elements(len(family.regressors))
+        steps = STEPS if family.population == "units" else TRANSITION_STEPS
+        unit = steps**2 * _unit(study, family.population)
+        shape = (*study.sizes(family.rows), count)
+        yield WantedStatistic(
+            kind="moments",
+            population=family.population,
+            clique=(*family.rows, *family.regressors, family.node),
+            shape=shape,
+            unit=unit,
+            integers_squared=unit**2,
+            squared_sensitivity=(rows * unit) ** 2 * count,
+            largest=unit,
+            coefficient=weights[family.node] * prod(shape),
+        )
+
+
+def _check_moments(study: Study, family: Family) -> None:
+    cells, count = prod(study.sizes(family.rows)), len(family.regressors)
+    if cells > MAX_ROWS or count > MAX_REGRESSORS:
+        raise UsageError(
+            "family-too-large",
+            f"Expected at most {MAX_ROWS} combinations of levels and {MAX_REGRESSORS} numbers "
+            f"among the parents of {family.node!r}, found {cells} and {count}.",
+            "Give it fewer parents, or its parents fewer levels.",
+        )
