@@ -11,7 +11,7 @@ from server.causal.model import Model
 from server.release.alerts import find_alerts
 from server.release.answers import Answer, answer_questions
 from server.release.basis import Basis
-from server.release.folder import CONTENT, ReleaseFile
+from server.release.folder import ReleaseFile, content_of
 from server.release.manifest import FileRecord
 from server.release.marginals import Tallies, compare_marginals
 from server.release.report import Findings, render_report
@@ -71,7 +71,8 @@ def make_report(
 def _provenance(
     basis: Basis, imprint: Imprint, files: Mapping[str, FileRecord]
 ) -> Mapping[str, str]:
-    others = (name for name in CONTENT if name is not ReleaseFile.REPORT)
+    content = content_of(basis.study.synthetic.copies)
+    others = (name for name in content if name != ReleaseFile.REPORT)
     versions = ", ".join(f"{name} {version}" for name, version in imprint.software.items())
     return {
         "Release": imprint.release,
@@ -80,6 +81,6 @@ def _provenance(
         "Study": basis.study.hash.hex(),
         "Plan": basis.plan.hash.hex(),
         "Roster": basis.roster.hash.hex(),
-        **{str(name): f"SHA-256 {files[name].sha256}" for name in others},
+        **{name: f"SHA-256 {files[name].sha256}" for name in others},
         "Software": versions,
     }

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from protocol.errors import StorageError, UsageError
 from protocol.identifiers import Digest
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class ReleaseFile(StrEnum):
-    """The files of a release, in the order in which a reader meets them."""
+    """The files of a release with one data set, in the order in which a reader meets them."""
 
     REPORT = "report.html"
     SYNTHETIC = "synthetic.parquet"
@@ -32,7 +32,27 @@ class ReleaseFile(StrEnum):
     MANIFEST = "manifest.json"
 
 
-CONTENT = tuple(name for name in ReleaseFile if name is not ReleaseFile.MANIFEST)
+def numbered(name: str, copies: int) -> tuple[str, ...]:
+    """Return one file name per data set: `name` itself for one, else rows-001.parquet and on."""
+    if copies == 1:
+        return (name,)
+    plain = PurePath(name)
+    return tuple(f"{plain.stem}-{number:03d}{plain.suffix}" for number in range(1, copies + 1))
+
+
+def synthetic_names(copies: int) -> tuple[str, ...]:
+    """Return the names of the files with synthetic rows."""
+    return numbered(ReleaseFile.SYNTHETIC, copies)
+
+
+def content_of(copies: int) -> tuple[str, ...]:
+    """Return the names of the files that the manifest of a release with `copies` data sets lists.
+
+    They are in the order in which a reader meets them.
+    """
+    names = [str(name) for name in ReleaseFile if name is not ReleaseFile.MANIFEST]
+    place = names.index(ReleaseFile.SYNTHETIC)
+    return (*names[:place], *synthetic_names(copies), *names[place + 1 :])
 
 
 def file_digest(path: Path) -> Digest:

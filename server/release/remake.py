@@ -8,6 +8,7 @@ wrong already when it was published.
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,17 +16,19 @@ from protocol.errors import PeerError
 from protocol.identifiers import Digest
 from protocol.secagg.roster import parse_roster
 from protocol.study.document import parse_study
+from server.causal.copies import Copy
 from server.causal.mechanism import TableMechanism
 from server.causal.model import Model
 from server.estimation.fit import fit
 from server.release.basis import Basis, establish
 from server.release.checks import Check, checked
 from server.release.contents import Imprint, installed_software, make_privacy, make_report
-from server.release.folder import ReleaseFile
+from server.release.folder import ReleaseFile, content_of
 from server.release.manifest import Manifest, release_id
 from server.release.self_contained import breaches
 from server.release.settings import fit_settings
-from server.release.synthetic import check_synthetic, tally
+from server.release.statement import counted
+from server.release.synthetic import check_synthetic, data_sets, tally_all
 
 # Other BLAS kernels were seen to move a probability by 1e-14 and no draw at all.
 _TABLE_TOLERANCE = 1e-9  # of a probability
@@ -36,7 +39,7 @@ _PART_TOLERANCE = 2  # parts per million, where the rounding of a draw fell the 
 def remake(folder: Path, manifest: Manifest) -> Iterator[Check]:
     """Yield one check per step from the study to the report; the first that fails is the last."""
     release = _Release(folder, manifest)
-    for name, file, step in _STEPS:
+    for name, file, step in _steps(release):
         check = checked(name, file, partial(step, release))
         yield check
         if not check.passed:
@@ -122,9 +125,16 @@ def _check_model(release: _Release) -> str:
     return "fitted again from the sum"
 
 
-def _check_rows(release: _Release) -> str:
-    path = release.folder / ReleaseFile.SYNTHETIC
-    return check_synthetic(path, release.basis.study, release.model, release.model_digest)
+def _check_copies(release: _Release) -> str:
+    copies = parse_study(release.study_text).synthetic.copies
+    if set(release.manifest.files) != set(content_of(copies)):
+        raise PeerError("other-copies", f"Expected {counted(copies, 'synthetic data set')}.")
+    return counted(copies, "synthetic data set")
+
+
+def _check_rows(name: str, copy: Copy, release: _Release) -> str:
+    path, study = release.folder / name, release.basis.study
+    return check_synthetic(path, study, release.model, release.model_digest, copy)
 
 
 def _check_report(release: _Release) -> str:
@@ -132,7 +142,7 @@ def _check_report(release: _Release) -> str:
     found = breaches(published.decode(errors="replace"))
     if found:
         raise PeerError("not-self-contained", f"The page reaches beyond itself, line {found[0]}.")
-    tallies = tally(release.folder / ReleaseFile.SYNTHETIC, release.basis.study)
+    tallies = tally_all(release.folder, release.basis.study)
     files = release.manifest.files
     made, _ = make_report(release.basis, release.imprint, release.model, tallies, files)
     if made != published:
@@ -151,16 +161,25 @@ def _remedy(imprint: Imprint) -> str:
     )
 
 
-_STEPS: tuple[tuple[str, ReleaseFile, Callable[[_Release], str]], ...] = (
+_Step: TypeAlias = tuple[str, str, Callable[[_Release], str]]
+
+_UP_TO_THE_MODEL: tuple[_Step, ...] = (
     ("study is the one named", ReleaseFile.STUDY, _check_study),
+    ("data sets are as many as asked for", ReleaseFile.MANIFEST, _check_copies),
     ("round replays to the sum", ReleaseFile.TRANSCRIPT, _check_round),
     ("draws and seed follow from the round", ReleaseFile.MANIFEST, _check_settings),
     ("plan compiles again", ReleaseFile.STUDY, _check_plan),
     ("privacy follows from the plan", ReleaseFile.PRIVACY, _check_privacy),
     ("model follows from the sum", ReleaseFile.MODEL, _check_model),
-    ("rows follow from the model", ReleaseFile.SYNTHETIC, _check_rows),
-    ("report follows from all", ReleaseFile.REPORT, _check_report),
 )
+
+
+def _steps(release: _Release) -> Iterator[_Step]:
+    """Yield the steps; which rows there are is asked once the model has passed."""
+    yield from _UP_TO_THE_MODEL
+    for name, copy in data_sets(release.basis.study, release.model).items():
+        yield "rows follow from the model", name, partial(_check_rows, name, copy)
+    yield "report follows from all", ReleaseFile.REPORT, _check_report
 
 
 def _same(what: str, found: object, expected: object) -> None:

@@ -16,6 +16,7 @@ from server.release.alerts import Alert
 from server.release.answers import LEVEL, Answer, number
 from server.release.basis import Basis
 from server.release.effect_figure import draw_effects
+from server.release.folder import synthetic_names
 from server.release.graph_figure import draw_graph
 from server.release.marginal_figure import draw_marginals
 from server.release.marginals import Marginal, noisy_rows
@@ -55,6 +56,7 @@ def render_report(findings: Findings) -> str:
         trust=TRUST,
         limits=LIMITS,
         most_blocks=_MOST_BLOCKS,
+        synthetic_files=synthetic_names(findings.basis.study.synthetic.copies),
         **_figures(findings),
         **_headlines(findings),
     )

@@ -23,6 +23,7 @@ class ReleaseSummary:
     delta: float
     rho: str  # exact, 'p/q'
     answers: tuple[Answer, ...]
+    copies: int  # synthetic data sets
 
     @property
     def report(self) -> Path:
@@ -31,8 +32,9 @@ class ReleaseSummary:
 
     @property
     def synthetic(self) -> Path:
-        """The synthetic rows."""
-        return self.folder / ReleaseFile.SYNTHETIC
+        """The synthetic rows: a file, or the pattern of the files of several data sets."""
+        plain = self.folder / ReleaseFile.SYNTHETIC
+        return plain if self.copies == 1 else plain.with_stem(f"{plain.stem}-*")
 
     def to_json(self) -> dict[str, object]:
         """Return the summary as plain values."""
@@ -41,6 +43,7 @@ class ReleaseSummary:
             "release": self.release,
             "report": str(self.report),
             "synthetic": str(self.synthetic),
+            "copies": self.copies,
             "cohort": {"contributed": list(self.contributed), "dropped": list(self.dropped)},
             "noisy_rows": self.noisy_rows,
             "budget": {"epsilon": self.epsilon, "delta": self.delta, "rho": self.rho},
@@ -63,6 +66,7 @@ def summarise(
         delta=float(basis.plan.delta),
         rho=fraction_text(basis.plan.rho),
         answers=answers,
+        copies=basis.study.synthetic.copies,
     )
 
 

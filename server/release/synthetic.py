@@ -1,5 +1,7 @@
 """The synthetic rows of a release: drawn from the model in batches, kept as Parquet.
 
+One data set is drawn from the point estimate; several, each from another parameter draw.
+
 The sampler's output does not depend on how rows are cut into batches, so that a verifier draws
 every row again in the memory of one batch. The file says in its metadata where it comes from.
 """
@@ -17,7 +19,9 @@ from protocol.errors import PeerError, UsageError
 from protocol.identifiers import Digest
 from protocol.study.study import Study
 from protocol.study.variables import Numeric, Variable
+from server.causal.copies import Copy, plan_copies
 from server.causal.model import Model
+from server.release.folder import synthetic_names
 from server.release.marginals import Tallies
 
 Codes = NDArray[np.intp]  # shape (rows,)
@@ -27,32 +31,49 @@ RUNG = "observational"  # the first rung of the causal ladder: nothing is set, n
 _PREFIX = "concause."
 
 
-def synthetic_metadata(study: Study, model_digest: Digest) -> dict[bytes, bytes]:
+def data_sets(study: Study, model: Model) -> Mapping[str, Copy]:
+    """Return what each file of synthetic rows is drawn with, by its name."""
+    asked = study.synthetic
+    copies = plan_copies(asked.copies, seed=asked.seed, draws=model.draws)
+    return dict(zip(synthetic_names(asked.copies), copies, strict=True))
+
+
+def synthetic_metadata(study: Study, model_digest: Digest, copy: Copy) -> dict[bytes, bytes]:
     """Return what the file says about itself."""
+    among_others = {
+        "copy": str(copy.number),
+        "copies": str(study.synthetic.copies),
+        "draw": str(copy.draw),
+    }
     facts = {
         "format": "concause-synthetic/1",
         "rung": RUNG,
         "study_hash": study.hash.hex(),
         "model_sha256": model_digest.hex(),
-        "seed": str(study.synthetic.seed),
+        "seed": str(copy.seed),
         "rows": str(study.synthetic.rows),
+        **({} if copy.draw is None else among_others),
     }
     return {f"{_PREFIX}{key}".encode(): fact.encode() for key, fact in facts.items()}
 
 
-def write_synthetic(path: Path, study: Study, model: Model, model_digest: Digest) -> None:
+def write_synthetic(
+    path: Path, study: Study, model: Model, model_digest: Digest, copy: Copy
+) -> None:
     """Draw the rows that the study asks for and write them, one row group per batch."""
     spans = _spans(study.synthetic.rows)
-    first = _draw(study, model, spans[0])
-    stated = {**(first.schema.metadata or {}), **synthetic_metadata(study, model_digest)}
+    first = _draw(model, copy, spans[0])
+    stated = {**(first.schema.metadata or {}), **synthetic_metadata(study, model_digest, copy)}
     schema = first.schema.with_metadata(stated)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         writer.write_table(first.cast(schema))
         for span in spans[1:]:
-            writer.write_table(_draw(study, model, span).cast(schema))
+            writer.write_table(_draw(model, copy, span).cast(schema))
 
 
-def check_synthetic(path: Path, study: Study, model: Model, model_digest: Digest) -> str:
+def check_synthetic(
+    path: Path, study: Study, model: Model, model_digest: Digest, copy: Copy
+) -> str:
     """Check the metadata and every row against the model; say what was compared.
 
     Holds one batch at a time, however long the file is.
@@ -61,12 +82,22 @@ def check_synthetic(path: Path, study: Study, model: Model, model_digest: Digest
         PeerError: something differs, or the file is not Parquet.
     """
     with _open(path) as file:
-        _check_outline(file, study, model_digest)
+        _check_outline(file, study, synthetic_metadata(study, model_digest, copy))
         for group, span in enumerate(_spans(study.synthetic.rows)):
-            drawn = _draw(study, model, span)
+            drawn = _draw(model, copy, span)
             if not _plain(_group(file, group)).equals(_plain(drawn)):
                 raise PeerError("other-rows", "The model with the seed draws other rows.")
     return "all rows drawn again"
+
+
+def tally_all(folder: Path, study: Study) -> Mapping[str, Tallies]:
+    """Return how many rows of all data sets in `folder` have each level, per variable.
+
+    Raises:
+        PeerError: as `tally`.
+    """
+    each = [tally(folder / name, study) for name in synthetic_names(study.synthetic.copies)]
+    return {node: np.sum([counts[node] for counts in each], axis=0) for node in study.variables}
 
 
 def tally(path: Path, study: Study) -> Mapping[str, Tallies]:
@@ -91,9 +122,9 @@ def _spans(rows: int) -> list[tuple[int, int]]:
     return [(start, stop - start) for start, stop in pairwise(starts)]
 
 
-def _draw(study: Study, model: Model, span: tuple[int, int]) -> pa.Table:
+def _draw(model: Model, copy: Copy, span: tuple[int, int]) -> pa.Table:
     start, rows = span
-    frame = model.sample(rows, seed=study.synthetic.seed, start=start)
+    frame = model.sample(rows, copy.seed, start, copy.draw)
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
@@ -111,9 +142,9 @@ def _group(file: pq.ParquetFile, group: int) -> pa.Table:
         raise PeerError("not-parquet", "Expected rows as Parquet, found none to read.") from error
 
 
-def _check_outline(file: pq.ParquetFile, study: Study, model_digest: Digest) -> None:
+def _check_outline(file: pq.ParquetFile, study: Study, expected: Mapping[bytes, bytes]) -> None:
     stated = file.schema_arrow.metadata or {}
-    for key, fact in synthetic_metadata(study, model_digest).items():
+    for key, fact in expected.items():
         if stated.get(key) != fact:
             raise PeerError("other-metadata", f"Expected {key.decode()} = {fact.decode()}.")
     rows = file.metadata.num_rows

@@ -4,13 +4,13 @@ The folder must hold what the manifest lists and nothing else, under a signature
 coordinator of the roster. Only then are its files read: see `server/release/remake.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from protocol.errors import ConcauseError, PeerError, UsageError
 from protocol.secagg.roster import Roster, parse_roster
 from server.release.checks import Check, Verification
-from server.release.folder import CONTENT, ReleaseFile, file_digest
+from server.release.folder import ReleaseFile, content_of, file_digest
 from server.release.manifest import FileRecord, Manifest, decode_manifest
 from server.release.remake import remake
 
@@ -37,38 +37,49 @@ def verify_release(folder: Path, *, roster: Roster | None = None) -> Verificatio
 
 def _checks(folder: Path, pinned: Roster | None) -> Iterator[Check]:
     """Yield the checks; a stage that fails is the last one."""
-    listing = tuple(_check_listing(folder))
+    content = content_of(_listed_copies(folder / ReleaseFile.MANIFEST))
+    listing = tuple(_check_listing(folder, (*content, ReleaseFile.MANIFEST)))
     yield from listing
     if listing:
         return
-    signed, manifest = _check_manifest(folder / ReleaseFile.MANIFEST)
+    signed, manifest = _check_manifest(folder / ReleaseFile.MANIFEST, content)
     yield signed
     if manifest is None:
         return
-    contents = [_check_bytes(folder / name, manifest.files[name]) for name in CONTENT]
+    contents = [_check_bytes(folder / name, manifest.files[name]) for name in content]
     contents += _check_signer(folder / ReleaseFile.ROSTER, manifest, pinned)
     yield from contents
     if all(check.passed for check in contents):
         yield from remake(folder, manifest)
 
 
-def _check_listing(folder: Path) -> Iterator[Check]:
+def _listed_copies(path: Path) -> int:
+    """Return how many data sets the manifest lists: what to look for, before it is checked."""
+    try:
+        files = set(decode_manifest(path.read_bytes()).manifest.files)
+    except (ConcauseError, OSError):
+        return 1
+    copies = max(len(files) - len(content_of(1)) + 1, 1)
+    return copies if files == set(content_of(copies)) else 1
+
+
+def _check_listing(folder: Path, names: Collection[str]) -> Iterator[Check]:
     """Yield a failed check for each file that is missing, or is there and should not be."""
-    for name in ReleaseFile:
+    for name in names:
         path = folder / name
         if path.is_symlink() or not path.is_file():
             yield Check("file is there", path.name, False, "Expected a file, found none.")
     for path in sorted(folder.iterdir()):
-        if path.name not in set(ReleaseFile):
+        if path.name not in names:
             yield Check("nothing else is there", path.name, False, "Not a file of a release.")
 
 
-def _check_manifest(path: Path) -> tuple[Check, Manifest | None]:
+def _check_manifest(path: Path, content: Collection[str]) -> tuple[Check, Manifest | None]:
     name = "manifest is signed"
     try:
         signed = decode_manifest(path.read_bytes())
         signed.verify()
-        if set(signed.manifest.files) != set(CONTENT):
+        if set(signed.manifest.files) != set(content):
             raise PeerError("other-files", "Expected every file of a release listed, no other.")
     except ConcauseError as error:
         return Check(name, path.name, False, str(error)), None

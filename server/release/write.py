@@ -28,7 +28,7 @@ from server.release.manifest import (
 )
 from server.release.settings import fit_settings
 from server.release.summary import ReleaseSummary, summarise
-from server.release.synthetic import tally, write_synthetic
+from server.release.synthetic import data_sets, tally_all, write_synthetic
 
 
 def write_release(
@@ -70,8 +70,9 @@ def write_release(
 def _write_results(draft: Path, basis: Basis, imprint: Imprint, model: Model) -> tuple[Answer, ...]:
     (draft / ReleaseFile.MODEL).write_bytes(model.to_json().encode())
     digest = file_digest(draft / ReleaseFile.MODEL)
-    write_synthetic(draft / ReleaseFile.SYNTHETIC, basis.study, model, digest)
-    tallies = tally(draft / ReleaseFile.SYNTHETIC, basis.study)
+    for name, copy in data_sets(basis.study, model).items():
+        write_synthetic(draft / name, basis.study, model, digest, copy)
+    tallies = tally_all(draft, basis.study)
     report, answers = make_report(basis, imprint, model, tallies, _records(draft))
     (draft / ReleaseFile.REPORT).write_bytes(report)
     return answers

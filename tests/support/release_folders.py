@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.signing import public_key
-from server.release.folder import CONTENT, ReleaseFile, file_digest
+from server.release.folder import ReleaseFile, file_digest
 from server.release.manifest import FileRecord, decode_manifest, encode_manifest, sign_manifest
 from server.release.summary import ReleaseSummary
 from server.release.write import write_release
@@ -38,10 +38,9 @@ def sign_again(folder: Path, key: Ed25519PrivateKey, **changes: object) -> None:
     path = folder / ReleaseFile.MANIFEST
     manifest = decode_manifest(path.read_bytes()).manifest
     files = {
-        str(name): FileRecord(
-            sha256=file_digest(folder / name).hex(), size=(folder / name).stat().st_size
-        )
-        for name in CONTENT
+        file.name: FileRecord(sha256=file_digest(file).hex(), size=file.stat().st_size)
+        for file in folder.iterdir()
+        if file != path
     }
     update = {"files": files, "coordinator": public_key(key).hex(), **changes}
     path.write_bytes(encode_manifest(sign_manifest(manifest.model_copy(update=update), key)))

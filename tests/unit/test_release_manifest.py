@@ -9,7 +9,7 @@ from protocol import canonical
 from protocol.errors import PeerError, UsageError
 from protocol.identifiers import SessionId
 from protocol.signing import public_key
-from server.release.folder import CONTENT
+from server.release.folder import content_of
 from server.release.manifest import (
     Estimation,
     FileRecord,
@@ -37,7 +37,7 @@ def make_signed(signer: str = "coordinator") -> SignedManifest:
         roster_hash="33" * 32,
         estimation=Estimation(draws=10, seed=1),
         software={"concause": "0.1.0"},
-        files={name: FileRecord(sha256="44" * 32, size=5) for name in CONTENT},
+        files={name: FileRecord(sha256="44" * 32, size=5) for name in content_of(1)},
     )
     return sign_manifest(manifest, key)
 
