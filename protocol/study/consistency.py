@@ -10,7 +10,15 @@ from protocol.errors import UsageError
 from protocol.study.dagitty import Drawing, parse_dagitty, parse_edge
 from protocol.study.graph import CausalGraph, Edge, build_graph
 from protocol.study.mechanisms import FITTING, Mechanism
-from protocol.study.problems import Path, Problem, StudyProblems, nearest, quote, refuse_any
+from protocol.study.problems import (
+    Path,
+    Problem,
+    StudyProblems,
+    either,
+    nearest,
+    quote,
+    refuse_any,
+)
 from protocol.study.sections import GraphSource, Level, Question, Time
 from protocol.study.structure import structure_problems
 from protocol.study.time import (
@@ -124,8 +132,8 @@ def _mechanism_problems(
         kind = variables[node].kind
         fitting = FITTING[kind]
         if mechanism.kind not in fitting:
-            expected = f"{' or '.join(map(repr, fitting))} for a {kind} variable"
-            yield Problem(where, expected, quote(mechanism.kind), fitting[0])
+            expected = f"{either(fitting)} for a {kind} variable"
+            yield Problem(where, expected, quote(mechanism.kind), quote(fitting[0]))
 
 
 def _repeated_names(questions: Sequence[Question]) -> Iterator[Problem]:

@@ -10,25 +10,40 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from protocol.study.mechanisms import Mechanism
 from protocol.study.problems import Path, Problem, StudyProblems, nearest, quote
 from protocol.study.sections import (
     Budget,
+    CliqueWeight,
     Cohort,
     GraphSource,
+    PlanSection,
     Published,
     Question,
     Synthetic,
+    Time,
     Trust,
     Unit,
 )
 from protocol.study.study import Study
-from protocol.study.variables import Boolean, Categorical, Numeric, Ordinal
+from protocol.study.variables import (
+    Boolean,
+    Categorical,
+    Count,
+    Missingness,
+    Numeric,
+    Ordinal,
+    Survival,
+)
 
 _KINDS: Mapping[str, type[BaseModel]] = {
     "boolean": Boolean,
     "categorical": Categorical,
     "ordinal": Ordinal,
     "numeric": Numeric,
+    "count": Count,
+    "survival": Survival,
+    "missingness": Missingness,
 }
 _TABLES: Mapping[str, type[BaseModel]] = {
     "unit": Unit,
@@ -39,8 +54,11 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "synthetic": Synthetic,
     "published": Published,
     "questions": Question,
+    "time": Time,
+    "plan": PlanSection,
+    "weights": CliqueWeight,
 }
-_KIND_EXAMPLE = 'kind = "boolean", "categorical", "ordinal" or "numeric"'
+_KIND_EXAMPLE = "kind = " + ", ".join(f'"{kind}"' for kind in _KINDS)
 EXAMPLES: Mapping[str, str] = {
     "format": 'format = "concause-study/1"',
     "name": 'name = "quit-smoking"',
@@ -69,18 +87,33 @@ EXAMPLES: Mapping[str, str] = {
     "edges": 'edges = [0, 10, 20] for a variable, edges = ["a -> b"] for the graph',
     "graph": '[graph] with edges = ["a -> b"]',
     "dagitty": 'dagitty = "dag { a -> b }"',
-    "mechanisms": '[mechanisms] with NAME = "categorical" or "binned"',
+    "time": '[time] with visits = 3 and static = ["sex"]',
+    "visits": "visits = 3",
+    "static": 'static = ["sex"]',
+    "detail": "detail = 8",
+    "spacing": 'spacing = "linear" or spacing = "log"',
+    "of": 'of = "NAME OF A VARIABLE"',
+    "mechanisms": '[mechanisms] with NAME = "categorical" or "gaussian"',
+    "statistic": 'statistic = "table" or statistic = "moments"',
+    "value": "value = 'if(age > 65, 1, 0)'",
+    "impossible": 'impossible = [{ sex = "male", pregnant = "1" }]',
+    "plan": "[plan] as `concause study direct` writes it",
+    "follows": 'follows = "HASH OF THE EARLIER STUDY"',
+    "weights": '[[plan.weights]] with clique = ["a", "b"] and weight = 2.5',
+    "clique": 'clique = ["a", "b"]',
     "questions": '[[questions]] with name, kind = "average", treatment, treated, ...',
     "treatment": 'treatment = "NAME OF A VARIABLE"',
     "treated": "treated = 1, or a level in quotes",
     "reference": "reference = 0, or a level in quotes",
     "outcome": 'outcome = "NAME OF A VARIABLE"',
+    "measure": 'measure = "mean"',
     "weight": "weight = 1",
     "published": '[questions.published] with low = 1.0, high = 2.0, source = "..."',
     "low": "low = 1.0",
     "high": "high = 2.0",
     "source": 'source = "Author 2020, table 2"',
     "synthetic": "[synthetic] with rows = 10000 and seed = 1",
+    "copies": "copies = 1",
     "rows": "rows = 10000",
     "seed": "seed = 1",
 }
@@ -160,7 +193,11 @@ def _bound(value: object) -> str:
 
 
 def _example(where: Path) -> str:
-    names = [part for part in where if isinstance(part, str)]
+    named = where[:1] in (("variables",), ("mechanisms",))  # then the next part is a name of theirs
+    parts = (*where[:1], *where[2:]) if named else where
+    if parts == ("mechanisms", "kind"):
+        return 'kind = "categorical" or "gaussian"'
+    names = [part for part in parts if isinstance(part, str)]
     return next((EXAMPLES[name] for name in reversed(names) if name in EXAMPLES), "another value")
 
 
@@ -168,5 +205,7 @@ def _model_at(loc: Path) -> type[BaseModel]:
     """Return the model whose fields belong at `loc`, by the last table on the way."""
     if len(loc) > 2 and loc[0] == "variables":
         return _KINDS[str(loc[2])]
+    if len(loc) > 1 and loc[0] == "mechanisms":
+        return Mechanism
     names = [part for part in loc if isinstance(part, str)]
     return _TABLES[names[-1]] if names else Study

@@ -5,7 +5,7 @@ numbers, into one UsageError. The text of a study is public, so findings may be 
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -52,6 +52,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     candidates = list(known)
     close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
     return repr(close[0]) if close else "one of " + listed(candidates)
+
+
+def either(names: Sequence[str]) -> str:
+    """Return "'a', 'b' or 'c'" for a message; precondition: there is one."""
+    shown = [repr(name) for name in names]
+    return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:

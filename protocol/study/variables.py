@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_
 from protocol.errors import UsageError
 from protocol.study.problems import Problem, nearest, quote, refuse_any
 from protocol.study.quantities import MISSING, OTHER, Exact, Label, Text, decimal_text
+from protocol.study.spacing import Spacing, part_edges
 
 MAX_SIZE = 4096
 MAX_DETAIL = 64
@@ -210,7 +211,7 @@ class Numeric(_Edged):
 
     kind: Literal["numeric"]
     detail: StrictInt = Field(default=1, ge=1, le=MAX_DETAIL)
-    spacing: Literal["linear", "log"] = "linear"
+    spacing: Spacing = "linear"
 
     @property
     def own_labels(self) -> tuple[str, ...]:
@@ -227,6 +228,11 @@ class Numeric(_Edged):
         """Return the first and the last edge, to which values are clamped."""
         return Fraction(self.edges[0]), Fraction(self.edges[-1])
 
+    @cached_property
+    def part_edges(self) -> tuple[Decimal, ...]:
+        """Return the edges of all parts of all bins, strictly rising: bins * detail + 1 numbers."""
+        return part_edges(self.edges, self.detail, self.spacing)
+
     def _code_of_number(self, value: Value) -> int | None:
         return self._bin_of(value)
 
@@ -237,6 +243,9 @@ class Numeric(_Edged):
             problems.append(
                 Problem(("edges", 0), "edges above 0 where spacing is log", found, "0.1, say")
             )
+        if not problems and any(low >= high for low, high in pairwise(self.part_edges)):
+            expected = "parts of bins that 12 digits can tell apart"
+            problems.append(Problem(("detail",), expected, str(self.detail), "detail = 1"))
         return problems
 
 

@@ -55,7 +55,8 @@ def test_a_block_is_found_by_its_clique() -> None:
 
 
 def test_families_are_one_per_node_in_the_order_of_the_graph() -> None:
-    assert PLAN.families == STUDY.causal_graph.families()
+    assert PLAN.families == STUDY.families
+    assert PLAN.tables() == STUDY.causal_graph.families()
 
 
 @pytest.mark.parametrize(
@@ -159,11 +160,11 @@ def test_a_plan_of_too_many_cells_is_refused() -> None:
 
 
 def test_sums_that_could_leave_the_ring_are_refused() -> None:
-    refusal = _refusal_of(measured_study({"a": 6, "b": 2}, ["a -> b"], rows=1_000_000))
+    refusal = _refusal_of(measured_study({"a": 600, "b": 2}, ["a -> b"], rows=1_000_000))
     assert refusal.code == "sum-could-overflow"
-    check_overflow((), (), 1, Fraction(3))
+    check_overflow((), 1, 1, Fraction(3))
     with pytest.raises(UsageError, match="the row count"):
-        check_overflow((), (), 1, Fraction(2**50))
+        check_overflow((), 1, 1, Fraction(2**50))
 
 
 def test_noise_beyond_what_a_float_holds_exactly_is_refused() -> None:

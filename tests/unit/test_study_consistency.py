@@ -35,9 +35,16 @@ def test_dagitty_text_with_an_undeclared_lone_node_is_refused() -> None:
     ("line", "message"),
     [
         ('quitt = "categorical"', "mechanisms.quitt (line 44): expected a declared variable"),
-        ('quit = "binned"', "mechanisms.quit (line 44): expected 'categorical' for a boolean"),
-        ('age = "categorical"', "mechanisms.age (line 44): expected 'binned' for a numeric"),
-        ('age = "linear"', "mechanisms.age (line 44): expected 'categorical' or 'binned', found"),
+        (
+            'quit = "binned"',
+            "mechanisms.quit (line 44): expected 'categorical', 'logistic' or 'rule' for a boolean",
+        ),
+        (
+            'age = "categorical"',
+            "mechanisms.age (line 44): expected 'binned', 'gaussian' or 'rule' for a numeric",
+        ),
+        ('age = "linear"', "mechanisms.age.kind (line 44): expected 'categorical', 'ordinal', 'bi"),
+        ("age = 5", "mechanisms.age (line 44): expected a table, found 5"),
     ],
 )
 def test_a_mechanism_that_does_not_fit_its_variable_is_refused(line: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Literal
 
 import pytest
 from pydantic import ValidationError
@@ -154,6 +155,45 @@ def test_edges_that_make_no_bins_are_refused(edges: tuple[object, ...], expected
 
 def test_one_bin_is_enough_where_missing_is_declared() -> None:
     assert Numeric(kind="numeric", edges=(Decimal(0), Decimal(1)), missing=True).size == 2
+
+
+def test_parts_of_bins_are_evenly_spaced_between_the_exact_edges() -> None:
+    variable = Numeric(kind="numeric", edges=_decimals("0", "1", "2.50"), detail=3)
+    assert variable.part_edges == _decimals(
+        "0", "0.333333333333", "0.666666666667", "1", "1.5", "2", "2.5"
+    )
+
+
+def test_parts_on_a_log_scale_are_evenly_spaced_in_their_logarithms() -> None:
+    variable = Numeric(
+        kind="numeric", edges=_decimals("0.1", "1000", "2000"), detail=4, spacing="log"
+    )
+    assert variable.part_edges[:5] == _decimals("0.1", "1", "10", "100", "1000")
+    assert variable.part_edges[6] == Decimal("1414.21356237")
+
+
+@pytest.mark.parametrize("spacing", ["linear", "log"])
+def test_without_detail_the_parts_are_the_bins(spacing: Literal["linear", "log"]) -> None:
+    edges = _decimals("0.000000000000000001", "123456789012345.6789", "1000000000000000")
+    assert Numeric(kind="numeric", edges=edges, spacing=spacing).part_edges == edges
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"edges": (0, 1, 2), "spacing": "log"}, "edges above 0"),
+        ({"edges": (10**14, 10**14 + 1, 10**14 + 2), "detail": 2}, "12 digits can tell apart"),
+        ({"edges": (2, 1), "missing": True, "detail": 2}, "strictly rising edges"),
+    ],
+)
+def test_parts_that_cannot_be_told_apart_are_refused(
+    fields: dict[str, object], expected: str
+) -> None:
+    assert expected in _expected_of(Numeric, {"kind": "numeric", **fields})
+
+
+def _decimals(*texts: str) -> tuple[Decimal, ...]:
+    return tuple(map(Decimal, texts))
 
 
 def _expected_of(model: type[Categorical | Numeric], fields: dict[str, object]) -> str:

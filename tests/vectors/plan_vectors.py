@@ -27,7 +27,11 @@ CASES = {
     ),
     "scales-held-at-3": edited("epsilon = 3.0", "epsilon = 12"),
     "budget-too-large-to-spend": edited("epsilon = 3.0", "epsilon = 100"),
-    "sums-too-large": edited("[budget]", "[unit]\nmax_rows_per_unit = 1000000\n\n[budget]"),
+    "sums-too-large": edited(
+        "edges = [25, 35, 45.50, 75]",
+        f"edges = {list(range(200))}",
+        edited("[budget]", "[unit]\nmax_rows_per_unit = 1000000\n\n[budget]"),
+    ),
 }
 
 
