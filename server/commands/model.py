@@ -1,5 +1,6 @@
 """`concause sample` and `concause effect`: what a researcher does with a release."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,30 +21,32 @@ Interventions = Annotated[
 ]
 
 
-def sample(
+def sample(  # noqa: PLR0913 - one option per part of the request
     release: ReleasePath,
     out: Annotated[Path, typer.Option(help="Where to write: .parquet or .csv.")],
     rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    copies: Annotated[
+        int,
+        typer.Option(min=1, help="How many data sets, as NAME-001 and on: for honest intervals."),
+    ] = 1,
     do: Interventions = None,
     *,
     as_json: JsonFlag = False,
 ) -> None:
-    """Sample synthetic rows from a fitted model, observed or under an intervention."""
-    if out.suffix not in {".parquet", ".csv"}:
-        raise UsageError(
-            "unknown-format",
-            f"Expected a name that ends in .parquet or .csv, found {out.name!r}.",
-            "Change the ending of --out.",
-        )
-    frame = _intervened(_load(release), do or []).sample(rows, seed=seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".parquet":
-        frame.to_parquet(out, index=False)
-    else:
-        frame.to_csv(out, index=False)
-    document = {"path": str(out), "rows": rows, "seed": seed, "do": do or []}
-    show(document, f"{rows:,} rows written to {out}", as_json=as_json)
+    """Sample synthetic rows from a fitted model, observed or under an intervention.
+
+    With several copies, each is drawn from another set of parameters that the release allows:
+    analyse each, and combine the results with concause.combine.
+    """
+    from server.release.folder import numbered  # noqa: PLC0415 - with what is slow to load
+
+    _check_format(out)
+    paths = [out.with_name(name) for name in numbered(out.name, copies)]
+    _write_samples(_intervened(_load(release), do or []), paths, rows, seed)
+    document = {"paths": [str(path) for path in paths], "rows": rows, "seed": seed, "do": do or []}
+    places = str(out) if copies == 1 else f"each of {paths[0]} to {paths[-1].name}"
+    show({"path": str(paths[0]), **document}, f"{rows:,} rows written to {places}", as_json=as_json)
 
 
 def effect(  # noqa: PLR0913 - one option per part of the question
@@ -68,6 +71,24 @@ def effect(  # noqa: PLR0913 - one option per part of the question
         f"{found.low:.3f} to {found.high:.3f}",
     )
     show(found.to_json(), table, as_json=as_json)
+
+
+def _check_format(out: Path) -> None:
+    if out.suffix not in {".parquet", ".csv"}:
+        raise UsageError(
+            "unknown-format",
+            f"Expected a name that ends in .parquet or .csv, found {out.name!r}.",
+            "Change the ending of --out.",
+        )
+
+
+def _write_samples(model: "Model", paths: Sequence[Path], rows: int, seed: int) -> None:
+    for path, frame in zip(paths, model.sample_copies(len(paths), rows, seed), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            frame.to_parquet(path, index=False)
+        else:
+            frame.to_csv(path, index=False)
 
 
 def _load(path: Path) -> "Model":

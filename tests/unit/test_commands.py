@@ -123,10 +123,23 @@ def test_sampling_writes_the_rows_asked_for(release: Path, tmp_path: Path) -> No
         assert (frame["coffee"] == 1).all()
 
 
+def test_several_copies_are_written_from_several_draws(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--rows", "50", "--copies", "3", "--out", str(tmp_path / "rows.csv"), "--json"]
+    assert cli.run(["sample", str(release), *options]) == ExitCode.OK
+    paths = json.loads(capsys.readouterr().out)["paths"]
+    assert paths == [str(tmp_path / f"rows-00{number}.csv") for number in (1, 2, 3)]
+    copies = list(concause.load(release).sample_copies(3, rows=50, seed=1))
+    for path, expected in zip(paths, copies, strict=True):
+        assert pd.read_csv(path)["sleep"].tolist() == pytest.approx(expected["sleep"].tolist())
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [
         (["--out", "rows.xml"], "unknown-format"),
+        (["--out", "rows.csv", "--copies", "201"], "copies-out-of-range"),
         (["--out", "rows.csv", "--do", "coffee"], "not-an-assignment"),
         (["--out", "rows.csv", "--do", "tea=1"], "unknown-node"),
     ],
