@@ -190,7 +190,7 @@ def _order_problems(graph: CausalGraph | None, question: Question) -> Iterator[P
     if graph is None:
         return
     later = graph.descendants(question.outcome)
-    if any(node in later for node in graph.nodes if _is_set_by(question, node)):
+    if all(node in later for node in graph.nodes if _is_set_by(question, node)):
         yield Problem(
             ("treatment",),
             "a treatment that the outcome does not cause",

@@ -165,11 +165,19 @@ class Study(Section):
         return (*middles, Fraction(variable.edges[-1]))
 
     def treated_nodes(self, question: Question) -> tuple[str, ...]:
-        """Return the nodes that a question sets: of a variable without index, every visit."""
-        nodes = self.causal_graph.nodes
-        if question.treatment in nodes:
+        """Return the nodes that a question sets.
+
+        Of a treatment without index, every visit that the outcome does not come before.
+        """
+        graph = self.causal_graph
+        if question.treatment in graph.nodes:
             return (question.treatment,)
-        return tuple(node for node in nodes if base_name(node) == question.treatment)
+        later = graph.descendants(question.outcome)
+        return tuple(
+            node
+            for node in graph.nodes
+            if base_name(node) == question.treatment and node not in later
+        )
 
     @cached_property
     def canonical(self) -> bytes:

@@ -1,43 +1,37 @@
 """From the noisy sum of a round to a causal model with its uncertainty.
 
-1. Noisy residual tables become coordinates with independent noise of known variance (contrasts).
-2. Non-negative tables of all families that agree with each other give row totals and every
-   child's own distribution (consistency).
-3. Each mechanism is fitted to the unbiased noisy table of its family (hierarchy; diagonal where
-   the family is very large). Clipped counts are used for totals only, never as counts of cells.
-4. Parameter draws carry sampling and privacy noise; how well their intervals cover is recorded in
-   protocol/decisions/0004-effect-intervals.md.
+Noisy tables become families with known noise (tables), each mechanism is fitted to its own
+(hierarchy; diagonal where the family is very large), and parameter draws carry sampling and
+privacy noise; how well their intervals cover is recorded in
+protocol/decisions/0004-effect-intervals.md.
 
 Deterministic for a seed: every mechanism has a generator of its own, named after the node.
 """
 
 import hashlib
-from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
 from types import MappingProxyType
+from typing import get_args
 
 import numpy as np
 from numpy.random import Generator, Philox
 
 from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan
+from protocol.study.families import Population
 from protocol.study.study import Study
-from protocol.study.variables import Ordinal
 from server.causal.mechanism import Parts, TableMechanism, apportion
 from server.causal.model import Model
 from server.causal.model_file import FEWEST_DRAWS, Provenance
 from server.causal.noise import check_seed
-from server.estimation.consistency import consistent_tables
-from server.estimation.contrasts import (
-    Reals,
-    coordinates_of,
-    family_map,
-    layout_of,
-)
 from server.estimation.diagonal import diagonal_posterior
 from server.estimation.evidence import NoisySum
-from server.estimation.family import NoisyFamily, Posterior, base_distribution
+from server.estimation.family import NoisyFamily, Posterior
 from server.estimation.hierarchy import fits_in, hierarchical_posterior
+from server.estimation.tables import noisy_families
 
+POPULATIONS: tuple[Population, ...] = get_args(Population)
 DRAWS = 200
 _MOST_DRAWN = 2**27  # cells of all draws of one mechanism
 _CELLS_AT_ONCE = 2**22
@@ -57,9 +51,17 @@ def fit(
     _check_same(study, plan, noisy)
     _check_draws(study, draws)
     check_seed(seed)
-    tables = _family_tables(study, noisy)
+    fitted: dict[str, TableMechanism] = {}
+    for population in POPULATIONS:
+        tables = noisy_families(study, replace(noisy, population=population))
+        fitted |= {
+            column: _mechanism(study, column, family, draws, seed)
+            for column, family in tables.items()
+        }
+    graph = study.causal_graph
     mechanisms = {
-        node: _mechanism(study, node, family, draws, seed) for node, family in tables.items()
+        node: replace(fitted[study.family_of(node).node], node=node, parents=graph.parents[node])
+        for node in graph.nodes
     }
     provenance = Provenance(study.hash, plan.hash, noisy.contributors)
     return Model(study, MappingProxyType(mechanisms), provenance)
@@ -75,8 +77,8 @@ def _check_same(study: Study, plan: StatisticsPlan, noisy: NoisySum) -> None:
 
 
 def _check_draws(study: Study, draws: int) -> None:
-    families = study.causal_graph.families()
-    largest = max(int(np.prod(study.sizes(family))) for family in families)
+    tables = [family for family in study.families if family.mechanism.uses == "table"]
+    largest = max((prod(study.sizes(family.clique)) for family in tables), default=1)
     most = _MOST_DRAWN // largest
     if not FEWEST_DRAWS <= draws <= most:
         raise UsageError(
@@ -86,67 +88,19 @@ def _check_draws(study: Study, draws: int) -> None:
         )
 
 
-def _family_tables(study: Study, noisy: NoisySum) -> Mapping[str, NoisyFamily]:
-    sizes = {name: variable.size for name, variable in study.variables.items()}
-    layout = layout_of(noisy, sizes)
-    observed, variance = coordinates_of(noisy, layout)
-    graph = study.causal_graph
-    maps = [family_map(graph.family(node), layout) for node in graph.nodes]
-    consistent = consistent_tables(maps, observed, variance)
-    return {
-        node: _noisy_family(
-            table,
-            one.table(observed),
-            one.cell_variance(variance),
-            _scores(study, node),
-            float(family_map((node,), layout).cell_variance(variance).mean()),
-        )
-        for node, one, table in zip(graph.nodes, maps, consistent, strict=True)
-    }
-
-
-def _noisy_family(
-    consistent: Reals,
-    noisy: Reals,
-    variances: Reals,
-    scores: tuple[float | None, ...] | None,
-    own_variance: float,
-) -> NoisyFamily:
-    """Return one family; arrays have the family's shape, `own_variance` is the child's table's."""
-    codes = consistent.shape[-1]
-    rows, by_contrast = consistent.reshape(-1, codes), variances.reshape(-1, codes)
-    return NoisyFamily(
-        table=noisy.reshape(-1, codes),
-        totals=rows.sum(axis=1),
-        base=base_distribution(rows.sum(axis=0), own_variance),
-        parent_sizes=consistent.shape[:-1],
-        contrast_variance=float(by_contrast[:, 1:].mean()),
-        total_variance=codes * float(by_contrast[:, 0].mean()),
-        scores=scores,
-    )
-
-
-def _scores(study: Study, node: str) -> tuple[float | None, ...] | None:
-    """Return the scores of a node whose order the study gives meaning to, else None."""
-    variable = study.variables[node]
-    ordered = isinstance(variable, Ordinal) or study.mechanism_of(node) == "binned"
-    scores = tuple(None if score is None else float(score) for score in variable.scores)
-    return scores if ordered and sum(score is not None for score in scores) > 1 else None
-
-
 def _mechanism(
-    study: Study, node: str, family: NoisyFamily, draws: int, seed: int
+    study: Study, column: str, family: NoisyFamily, draws: int, seed: int
 ) -> TableMechanism:
     posterior: Posterior = (
         hierarchical_posterior(family) if fits_in(family) else diagonal_posterior(family)
     )
-    parents = study.causal_graph.parents[node]
-    shape = study.sizes((*parents, node))
+    parents = study.family_of(column).parents
+    shape = study.sizes((*parents, column))
     return TableMechanism(
-        node=node,
+        node=column,
         parents=parents,
         table=np.asarray(posterior.mean, dtype=np.float64).reshape(shape),
-        parts=_parts(posterior, draws, _generator(seed, node)).reshape(draws, *shape),
+        parts=_parts(posterior, draws, _generator(seed, column)).reshape(draws, *shape),
         support=np.asarray(family.totals, dtype=np.float64).reshape(shape[:-1]),
     )
 
@@ -158,7 +112,7 @@ def _parts(posterior: Posterior, draws: int, generator: Generator) -> Parts:
     return np.concatenate([apportion(posterior.draw(count, generator)) for count in counts])
 
 
-def _generator(seed: int, node: str) -> Generator:
-    label = hashlib.sha256(f"{node}/draws".encode()).digest()
+def _generator(seed: int, column: str) -> Generator:
+    label = hashlib.sha256(f"{column}/draws".encode()).digest()
     key = np.array([seed, int.from_bytes(label[:8], "little")], dtype=np.uint64)
     return Generator(Philox(key=key))
