@@ -13,7 +13,7 @@ from protocol.study.study import Study
 from server.causal.model import Model
 from server.estimation.fit import DRAWS, fit
 
-SOURCES = ("protocol", "server", "bench/utility")
+SOURCES = ("protocol", "server", "bench/utility/ours.py", "bench/utility/rounds.py")
 
 
 @dataclass(frozen=True, slots=True)
