@@ -45,24 +45,18 @@ def distribution(
     Raises:
         UsageError: the cheapest order that was found needs a table of more than MOST_CELLS.
     """
-    factors = [_factor(graph, tables, node, fixed) for node in relevant(graph, query, fixed)]
-    path, largest = _elimination_order(factors, query)
-    if largest > MOST_CELLS:
-        raise UsageError(
-            "network-too-wide",
-            f"Expected tables of at most {MOST_CELLS} cells on the way to P({query}), found one"
-            f" of {largest}.",
-            "Simulate with sample(), or leave out nodes that the question does not need.",
-        )
+    factors = [factor(graph, tables, node, fixed) for node in relevant(graph, query, fixed)]
+    path, largest = elimination_order(factors, query)
     draws = len(next(iter(tables.values())))
     step = max(1, MOST_CELLS // max(1, largest))
     parts = [_contract(factors, query, path, slice(at, at + step)) for at in range(0, draws, step)]
     return np.concatenate(parts)
 
 
-def _factor(
+def factor(
     graph: CausalGraph, tables: Mapping[str, Tables], node: str, fixed: Mapping[str, int]
 ) -> Factor:
+    """Return the factor of one node of a query: its mechanism, or certainty where it is fixed."""
     if node not in fixed:
         return tables[node], graph.family(node)
     draws, size = len(tables[node]), tables[node].shape[-1]
@@ -71,12 +65,25 @@ def _factor(
     return certain, (node,)
 
 
-def _elimination_order(factors: Sequence[Factor], query: str) -> tuple[list[tuple[int, ...]], int]:
+def elimination_order(factors: Sequence[Factor], query: str) -> tuple[list[tuple[int, ...]], int]:
+    """Return the cheap order that was found, and the cells of its largest table (of one draw).
+
+    Raises:
+        UsageError: that table has more than MOST_CELLS.
+    """
     operands: list[object] = []
     for array, nodes in factors:
         operands += [array[0], list(nodes)]
     path, info = opt_einsum.contract_path(*operands, [query], optimize="greedy")
-    return path, int(info.largest_intermediate)
+    largest = int(info.largest_intermediate)
+    if largest > MOST_CELLS:
+        raise UsageError(
+            "network-too-wide",
+            f"Expected tables of at most {MOST_CELLS} cells on the way to P({query}), found one"
+            f" of {largest}.",
+            "Simulate with sample(), or leave out nodes that the question does not need.",
+        )
+    return path, largest
 
 
 def _contract(

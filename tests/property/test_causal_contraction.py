@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.random import default_rng
 
 from server.causal.contraction import distribution, relevant
+from server.causal.derivatives import parent_shares, trace
 from tests.support.networks import Network, network
 
 NODES = tuple("abcdef")
@@ -41,3 +42,37 @@ def test_distribution_is_that_of_the_joint(made: Network, data: st.DataObject) -
     (found,) = distribution(graph, order, query, fixed)
     assert found == pytest.approx(made.marginal(query, fixed), abs=1e-12)
     assert set(relevant(graph, query, fixed)) <= {query, *graph.ancestors(query)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(made=networks(), data=st.data())
+def test_derivatives_are_the_slopes_of_a_distribution_in_every_entry(
+    made: Network, data: st.DataObject
+) -> None:
+    graph, generator = made.study.causal_graph, default_rng(data.draw(st.integers(0, 99)))
+    query = data.draw(st.sampled_from(made.nodes))
+    fixed = dict.fromkeys(data.draw(st.lists(st.sampled_from(made.nodes), max_size=2)), 1)
+    tables = {node: np.stack([table, table[::-1]]) for node, table in made.tables.items()}
+    traced = trace(graph, tables, query, fixed)
+    assert traced.distribution == pytest.approx(distribution(graph, tables, query, fixed))
+    direction = generator.normal(size=traced.distribution.shape)
+    derivatives = traced.pull_back(direction)
+    assert set(derivatives) == set(relevant(graph, query, fixed)) - set(fixed)
+    for node, slope in derivatives.items():  # linear in each table: a difference is exact
+        step = generator.normal(size=slope.shape)
+        moved = {**tables, node: tables[node] + step}
+        there = distribution(graph, moved, query, fixed) - traced.distribution
+        expected = (there * direction).sum(axis=1)
+        assert (slope * step).reshape(2, -1).sum(axis=1) == pytest.approx(expected, abs=1e-10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(made=networks())
+def test_parent_shares_are_those_of_the_joint(made: Network) -> None:
+    tables = {node: table[None] for node, table in made.tables.items()}
+    shares = parent_shares(made.study.causal_graph, tables)
+    joint = made.joint()
+    for node in made.nodes:
+        parents = made.study.causal_graph.parents[node]
+        others = tuple(axis for axis, name in enumerate(made.nodes) if name not in parents)
+        assert shares[node][0] == pytest.approx(joint.sum(axis=others), abs=1e-12)
