@@ -105,7 +105,7 @@ class _Reader:
         return StudyProblems([Problem((), "a rule: one expression", found, remedy)])
 
     def _node(self, node: ast.expr, level: int) -> Node:
-        if level > MAX_DEPTH:
+        if level > MAX_DEPTH + 1:  # the minus of a number is a level here, and none in the rule
             raise self._too_deep(node)
         match node:
             case ast.Constant():
@@ -125,7 +125,7 @@ class _Reader:
             case ast.Compare():
                 return self._comparison(node, read)
             case ast.IfExp():
-                return self._apply(node, "cases", map(read, (node.test, node.body, node.orelse)))
+                return self._cases(node, list(map(read, (node.test, node.body, node.orelse))))
             case ast.Call():
                 return self._call(node, read)
         raise self._refusal(node, "numbers, labels, variables and operations on them", _EXAMPLE)
@@ -255,9 +255,16 @@ class _Reader:
                 return self._merged(node, "min", (at_least, values[2]))
             case "min" | "max":
                 return self._merged(node, name, values)
-            case "where":
-                return self._apply(node, "cases", values)
+            case "where" | "cases":
+                return self._cases(node, values)
         return self._apply(node, name, values)
+
+    def _cases(self, node: ast.expr, parts: list[Node]) -> Node:
+        """Return cases of which the last, if it is cases too, goes on with these."""
+        match parts[-1]:
+            case Apply("cases", more):
+                return self._apply(node, "cases", (*parts[:-1], *more))
+        return self._apply(node, "cases", parts)
 
     def _merged(self, node: ast.expr, operation: str, parts: Iterable[Node]) -> Node:
         """Return `operation` with operands of the same operation taken apart: it associates."""
