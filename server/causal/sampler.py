@@ -85,13 +85,12 @@ def _draw_chunk(nodes: Sequence[SampledNode], streams: Sequence[Words], codes: C
         if node.fixed is not None:
             codes[index] = node.fixed
             continue
-        words = stream.take(codes.shape[1])
-        np.minimum(words, _CAP, out=words)
-        _count_reached(node, words, codes, codes[index])
+        reached_codes(node, stream.take(codes.shape[1]), codes, codes[index])
 
 
-def _count_reached(node: SampledNode, words: Words32, codes: Codes, column: Column) -> None:
-    """Set `column` to the number of thresholds that each word reaches."""
+def reached_codes(node: SampledNode, words: Words32, codes: Codes, column: Column) -> None:
+    """Set `column` to the number of thresholds that each word reaches; caps `words` in place."""
+    np.minimum(words, _CAP, out=words)
     if not node.parents:
         column[:] = words >= node.thresholds[0, 0]
         for threshold in node.thresholds[1:, 0]:

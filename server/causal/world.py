@@ -1,0 +1,224 @@
+"""Worlds of mixed nodes: codes of every node, and the values of those that are numbers.
+
+Networks of tables alone go through `sampler.py`, which is faster; its codes are the same. Streams
+of a node: its own label for its code or value, "<node>/within" for the place inside a bin,
+"<node>/censored" for the end of observation. No value depends on other rows, on chunks, or on
+nodes that are not its ancestors.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from protocol.study.expression import Expression
+from protocol.study.expression_arrays import Column, Levels, evaluate
+from server.causal.mechanism import Response
+from server.causal.noise import ROWS_PER_BLOCK, Words, fractions
+from server.causal.sampler import Codes, SampledNode, reached_codes
+
+Reals: TypeAlias = NDArray[Any]  # float64, shape (rows,); scipy widens the type
+
+_WITHIN = "within"
+_HALF_STEP = 2.0**-54  # half of what `fractions` resolves: keeps quantiles finite
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bins:
+    """How codes and values of a numeric node belong together."""
+
+    edges: Reals  # shape (bins + 1,), rising
+    parts: Reals  # edges of the parts of all bins, shape (bins * m + 1,)
+    cumulative: Reals  # of the shares of each bin's parts, shape (bins, m + 1); from 0 to 1
+    logarithmic: bool
+    whole: bool  # counts: values are whole numbers, bins hold them from edge to edge
+
+    def codes_of(self, values: Reals) -> NDArray[np.int16]:
+        """Return the bin of each value, clamped to the outer bins."""
+        last = len(self.edges) - 2
+        found = np.searchsorted(self.edges, values, side="right") - 1
+        return np.clip(found, 0, last).astype(np.int16)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableNode:
+    """A node drawn from a table; a number too, if it has bins."""
+
+    table: SampledNode
+    bins: Bins | None
+    value: float | None  # given by an intervention
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegressionNode:
+    """A node whose value is drawn around a linear predictor."""
+
+    name: str
+    rows: tuple[int, ...]  # positions of the parents by whose codes coefficients differ
+    sizes: tuple[int, ...]  # of their domains
+    regressors: tuple[int, ...]  # positions of the parents whose values enter
+    response: Response
+    coefficients: Reals  # shape (combinations, 1 + regressors)
+    scale: Reals  # shape (combinations,)
+    bounds: tuple[float, float]
+    bins: Bins | None  # None: boolean
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleNode:
+    """A node computed from its parents."""
+
+    name: str
+    expression: Expression
+    parents: Mapping[str, int]  # positions by the names that the expression uses
+    labels: Mapping[str, tuple[str, ...]]  # of the parents that are levels
+    own_labels: tuple[str, ...] | None  # of the node, if it is a level
+    missing_code: int | None
+    bounds: tuple[float, float] | None
+    bins: Bins | None
+
+
+WorldNode: TypeAlias = TableNode | RegressionNode | RuleNode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Some rows of a world."""
+
+    codes: Codes  # shape (nodes, rows)
+    values: Mapping[int, Reals]  # by the position of the node; NaN is missing
+
+
+def draw_world(nodes: Sequence[WorldNode], seed: int, start: int, rows: int) -> Rows:
+    """Return rows start .. start + rows - 1 of the nodes in topological order."""
+    first = start - start % ROWS_PER_BLOCK
+    count = start + rows - first
+    codes: Codes = np.zeros((len(nodes), count), dtype=np.int16)
+    values: dict[int, Reals] = {}
+    for at, node in enumerate(nodes):
+        match node:
+            case TableNode():
+                _draw_table(node, at, (codes, values), (seed, first))
+            case RegressionNode():
+                _draw_regression(node, at, (codes, values), (seed, first))
+            case RuleNode():
+                _compute_rule(node, at, codes, values)
+    skipped = start - first
+    return Rows(codes[:, skipped:], {at: column[skipped:] for at, column in values.items()})
+
+
+_Drawn: TypeAlias = tuple[Codes, dict[int, Reals]]
+
+
+def _draw_table(node: TableNode, at: int, drawn: _Drawn, place: tuple[int, int]) -> None:
+    (codes, values), (seed, first) = drawn, place
+    count = codes.shape[1]
+    if node.table.fixed is not None:
+        codes[at] = node.table.fixed
+    else:
+        words = Words(seed, node.table.name, first).take(count)
+        reached_codes(node.table, words, codes, codes[at])
+    if node.value is not None:
+        values[at] = np.full(count, node.value)
+    elif node.bins is not None:
+        within = fractions(seed, f"{node.table.name}/{_WITHIN}", first, count)
+        values[at] = placed(node.bins, codes[at], within)
+
+
+def placed(bins: Bins, codes: NDArray[np.integer], within: Reals) -> Reals:
+    """Return values inside their bins, at the quantile `within` of each; NaN beyond the bins."""
+    last = len(bins.edges) - 2
+    bin_ = np.minimum(codes, last).astype(np.intp)
+    parts = bins.cumulative.shape[1] - 1
+    reached = bins.cumulative[bin_]  # shape (rows, parts + 1)
+    part = np.clip((within[:, None] >= reached[:, 1:]).sum(axis=1), 0, parts - 1)
+    below = np.take_along_axis(reached, part[:, None], axis=1)[:, 0]
+    share = np.take_along_axis(reached, part[:, None] + 1, axis=1)[:, 0] - below
+    inside = np.divide(within - below, share, out=np.zeros_like(within), where=share > 0)
+    low, high = bins.parts[bin_ * parts + part], bins.parts[bin_ * parts + part + 1]
+    if bins.whole:
+        top = np.where(bin_ == last, high + 1, high)
+        found = np.minimum(np.floor(low + inside * (top - low)), top - 1)
+    elif bins.logarithmic:
+        found = low * (high / low) ** inside
+    else:
+        found = low + inside * (high - low)
+    if not bins.whole:
+        found = np.clip(found, low, np.nextafter(high, -np.inf))
+    return np.where(codes <= last, found, np.nan)
+
+
+def _draw_regression(node: RegressionNode, at: int, drawn: _Drawn, place: tuple[int, int]) -> None:
+    (codes, values), (seed, first) = drawn, place
+    count = codes.shape[1]
+    row = np.zeros(count, dtype=np.intp)
+    for position, size in zip(node.rows, node.sizes, strict=True):
+        row = row * size + codes[position]
+    predictor = node.coefficients[row, 0]
+    for slope, position in enumerate(node.regressors, start=1):
+        regressor = values[position] if position in values else codes[position]
+        predictor = predictor + node.coefficients[row, slope] * regressor
+    uniform = fractions(seed, node.name, first, count)
+    value = np.clip(quantile(node.response, predictor, node.scale[row], uniform), *node.bounds)
+    if node.bins is None:
+        codes[at] = value
+    else:
+        values[at], codes[at] = value, node.bins.codes_of(value)
+
+
+def quantile(response: Response, predictor: Reals, scale: Reals, uniform: Reals) -> Reals:
+    """Return the quantile of a response at `uniform`, in [0, 1), given its linear predictor."""
+    if response == "gaussian":
+        return predictor + scale * special.ndtri(uniform + _HALF_STEP)
+    if response == "logistic":
+        return (uniform >= special.expit(-predictor)).astype(np.float64)
+    mean = np.exp(np.minimum(predictor, 50.0))
+    if response == "poisson":
+        return _least_count(lambda k: special.pdtr(k, mean), special.pdtrik(uniform, mean), uniform)
+    size = 1.0 / np.maximum(scale, 1e-9)
+    chance = size / (size + mean)
+    guess = special.nbdtrik(uniform, size, chance)
+    return _least_count(lambda k: special.nbdtr(k, size, chance), guess, uniform)
+
+
+def _least_count(below: Callable[[Reals], Reals], guess: Reals, uniform: Reals) -> Reals:
+    """Return the least whole number whose distribution function exceeds `uniform`."""
+    count = np.maximum(np.ceil(np.nan_to_num(guess)), 0.0)
+    lower = np.maximum(count - 1, 0.0)
+    return np.where(
+        below(lower) > uniform, lower, np.where(below(count) > uniform, count, count + 1)
+    )
+
+
+def _compute_rule(node: RuleNode, at: int, codes: Codes, values: dict[int, Reals]) -> None:
+    columns = {
+        name: _parent_column(codes, values, position, node.labels.get(name))
+        for name, position in node.parents.items()
+    }
+    found = evaluate(node.expression, columns, codes.shape[1])
+    if isinstance(found, Levels):
+        own = found.codes_in(node.own_labels or ())
+        codes[at] = own if node.missing_code is None else np.where(own < 0, node.missing_code, own)
+        return
+    missing = np.isnan(found)
+    number = found if node.bounds is None else np.clip(found, *node.bounds)
+    if node.bins is None:
+        code = (np.where(missing, 0, number) != 0).astype(np.int16)
+    else:
+        code = node.bins.codes_of(np.where(missing, node.bins.edges[0], number))
+        values[at] = number
+    codes[at] = code if node.missing_code is None else np.where(missing, node.missing_code, code)
+
+
+def _parent_column(
+    codes: Codes, values: Mapping[int, Reals], position: int, labels: tuple[str, ...] | None
+) -> Column:
+    if position in values:
+        return values[position]
+    own = codes[position].astype(np.int64)
+    if labels is None:
+        return np.where(own <= 1, own, np.nan).astype(np.float64)
+    return Levels(np.where(own < len(labels), own, -1), labels)
