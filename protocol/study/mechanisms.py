@@ -5,15 +5,18 @@ their bins. The others take the numbers themselves, clamped to the outer edges.
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, get_args
+from functools import cached_property
+from typing import Annotated, Literal, TypeAlias, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from protocol.study.problems import Problem, refuse_any
-from protocol.study.quantities import FilledText, Label
-from protocol.study.sections import Section
+from protocol.study.expression import Expression
+from protocol.study.expression_reader import parse_rule
+from protocol.study.problems import Problem, quote, refuse_any
+from protocol.study.quantities import FilledText
+from protocol.study.sections import Level, Section
 
-MAX_RULE_CHARACTERS = 2000
+MAX_IMPOSSIBLE = 10_000
 
 MechanismKind: TypeAlias = Literal[
     "categorical",
@@ -34,6 +37,7 @@ TABLE_KINDS: frozenset[MechanismKind] = frozenset(
     {"categorical", "ordinal", "binned", "survival", "missingness"}
 )
 REGRESSION_KINDS: frozenset[MechanismKind] = frozenset({"logistic", "poisson", "negative-binomial"})
+CELL_KINDS: frozenset[MechanismKind] = TABLE_KINDS - {"survival"}  # have a probability per cell
 
 # For each kind of variable the mechanisms that fit it, the default first.
 FITTING: Mapping[str, tuple[MechanismKind, ...]] = {
@@ -47,13 +51,24 @@ FITTING: Mapping[str, tuple[MechanismKind, ...]] = {
 }
 
 
+def _canonical_rule(text: str) -> str:
+    return parse_rule(text).text
+
+
+RuleText: TypeAlias = Annotated[FilledText, AfterValidator(_canonical_rule)]
+Cells: TypeAlias = dict[str, Level]  # of a family's table: a level for each of some columns
+
+
 class Mechanism(Section):
-    """One entry of [mechanisms]; the text "gaussian" stands for { kind = "gaussian" }."""
+    """One entry of [mechanisms]; the text "gaussian" stands for { kind = "gaussian" }.
+
+    `impossible` cells of the table have probability 0; see `protocol/study/impossible.py`.
+    """
 
     kind: MechanismKind
     statistic: Literal["table", "moments"] | None = None  # of a regression kind
-    value: FilledText | None = Field(default=None, max_length=MAX_RULE_CHARACTERS)  # of a rule
-    impossible: tuple[dict[str, Label], ...] = ()  # cells of the family's table that cannot be
+    value: RuleText | None = None  # of a rule, in its canonical form
+    impossible: tuple[Cells, ...] = Field(default=(), max_length=MAX_IMPOSSIBLE)
 
     @model_validator(mode="before")
     @classmethod
@@ -64,7 +79,7 @@ class Mechanism(Section):
     def _fields_fit(self) -> "Mechanism":
         problems = []
         if (self.value is None) == (self.kind == "rule"):
-            found = "none" if self.value is None else f"one for {self.kind!r}"
+            found = "none" if self.value is None else f"one for {quote(self.kind)}"
             problems.append(
                 Problem(("value",), "a value for a rule, and only there", found, "value = 'a + b'")
             )
@@ -77,14 +92,22 @@ class Mechanism(Section):
                     "no statistic",
                 )
             )
-        if self.impossible and self.uses != "table":
+        if self.impossible and self.kind not in CELL_KINDS:
             problems.append(
                 Problem(
-                    ("impossible",), "impossible cells of a table", f"a {self.kind}", "none of them"
+                    ("impossible",),
+                    "impossible cells of a categorical, ordinal, binned or missingness mechanism",
+                    f"some of {quote(self.kind)}",
+                    "none of them",
                 )
             )
         refuse_any(problems)
         return self
+
+    @cached_property
+    def expression(self) -> Expression | None:
+        """Return the rule; None for other kinds."""
+        return None if self.value is None else parse_rule(self.value)
 
     @property
     def uses(self) -> Statistic:

@@ -125,6 +125,25 @@ class Study(Section):
         return self.mechanism(node).kind
 
     @cached_property
+    def rules(self) -> tuple[str, ...]:
+        """Return the variables that rules compute, none before one that its rule reads."""
+        order = dict.fromkeys(base_name(node) for node in self.causal_graph.nodes)
+        return tuple(name for name in order if self.mechanism(name).kind == "rule")
+
+    @cached_property
+    def measured_variables(self) -> tuple[str, ...]:
+        """Return the variables for which a site needs columns, in the order of names.
+
+        Each has a family of its own that is measured, whose members may be indicators or rules:
+        these the site computes, from these columns.
+        """
+        return tuple(
+            name
+            for name, variable in self.variables.items()
+            if name not in self.rules and not isinstance(variable, Missingness)
+        )
+
+    @cached_property
     def indicators(self) -> dict[str, str]:
         """Return, per variable that has one, the variable that says whether it is missing."""
         return {

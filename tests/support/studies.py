@@ -72,6 +72,96 @@ source = "Somebody 2020"
 """
 
 
+MIXED_TEXT = """\
+format = "concause-study/1"
+name = "mixed"
+title = "Every kind of variable and mechanism"
+author = "A. Author"
+expires = 2030-12-31
+budget = { rho = 0.5 }
+cohort = { n_min = 3, tolerated_colluders = 0, threshold = 2 }
+trust = { aggregation = "masking" }
+
+[variables]
+sex = { kind = "categorical", levels = ["female", "male"], other = true }
+smoker = { kind = "boolean", missing = true }
+stage = { kind = "ordinal", levels = ["I", "II"], missing = true }
+age = { kind = "numeric", edges = [25, 50, 75], detail = 3 }
+crp = { kind = "numeric", edges = [0.1, 1, 100], detail = 2, spacing = "log", missing = true }
+crp_missing = { kind = "missingness", of = "crp" }
+visits = { kind = "count", edges = [0, 1, 3] }
+dose = { kind = "numeric", edges = [0, 5, 10] }
+treated = { kind = "boolean" }
+pressure = { kind = "numeric", edges = [80, 120, 160] }
+stay = { kind = "survival", edges = [0, 30, 90] }
+
+[mechanisms]
+treated = { kind = "logistic", statistic = "moments" }
+visits = "poisson"
+pressure = "gaussian"
+dose = { kind = "rule", value = "where(sex == 'male', 0.1, 0.05) * age" }
+stage = { kind = "ordinal", impossible = [{ sex = "male", stage = "II" }] }
+
+[graph]
+edges = [
+    "sex -> stage", "sex -> smoker", "age -> crp", "sex -> crp_missing", "sex -> dose",
+    "age -> dose", "dose -> treated", "sex -> treated", "age -> visits", "dose -> pressure",
+    "treated -> pressure", "stage -> pressure", "treated -> stay",
+]
+
+[[questions]]
+name = "treated-on-stay"
+kind = "average"
+measure = "risk"
+treatment = "treated"
+treated = 1
+reference = 0
+outcome = "stay"
+"""
+
+VISITS_TEXT = """\
+format = "concause-study/1"
+name = "visits"
+title = "A longitudinal study with feedback"
+author = "A. Author"
+expires = 2030-12-31
+budget = { rho = 0.5 }
+cohort = { n_min = 3, tolerated_colluders = 0, threshold = 2 }
+trust = { aggregation = "masking" }
+time = { visits = 3, static = ["sex"] }
+
+[variables]
+sex = { kind = "boolean" }
+cd4 = { kind = "numeric", edges = [0, 350, 500], detail = 2, missing = true }
+cd4_missing = { kind = "missingness", of = "cd4" }
+load = { kind = "numeric", edges = [0, 3, 6] }
+drug = { kind = "boolean" }
+dead = { kind = "boolean" }
+low = { kind = "boolean" }
+
+[mechanisms]
+load = "gaussian"
+low = { kind = "rule", value = "load[t] < 2" }
+dead = { kind = "categorical", impossible = [{ "dead[t-1]" = 1, "dead[t]" = 0 }] }
+
+[graph]
+edges = [
+    "sex -> cd4[0]", "cd4[0] -> drug[0]", "sex -> load[0]", "load[0] -> low[0]",
+    "cd4[t-1] -> cd4[t]", "drug[t-1] -> cd4[t]", "sex -> cd4_missing[t]", "cd4[t-1] -> drug[t]",
+    "low[t] -> drug[t]", "load[t-1] -> load[t]", "drug[t-1] -> load[t]", "load[t] -> low[t]",
+    "drug[t-1] -> dead[t]", "dead[t-1] -> dead[t]",
+]
+
+[[questions]]
+name = "always-on-never"
+kind = "average"
+treatment = "drug"
+treated = 1
+reference = 0
+outcome = "dead[2]"
+"""
+
+
 def edited(old: str, new: str, text: str = STUDY_TEXT) -> str:
     """Return the text with its only `old` replaced."""
     assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
