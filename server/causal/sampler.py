@@ -54,15 +54,16 @@ def compile_nodes(
     """Return the nodes in topological `order`, ready to be drawn."""
     position = {name: index for index, name in enumerate(order)}
     return tuple(
-        SampledNode(
-            name=name,
-            thresholds=thresholds(tables[name]),
-            parents=tuple(position[parent] for parent in parents[name]),
-            strides=_strides(tables[name].shape[:-1]),
-            fixed=fixed.get(name),
+        compile_node(
+            name, [position[parent] for parent in parents[name]], tables[name], fixed.get(name)
         )
         for name in order
     )
+
+
+def compile_node(name: str, parents: Sequence[int], table: Table, fixed: int | None) -> SampledNode:
+    """Return one node, whose parents are at these positions, ready to be drawn."""
+    return SampledNode(name, thresholds(table), tuple(parents), _strides(table.shape[:-1]), fixed)
 
 
 def draw_codes(nodes: Sequence[SampledNode], seed: int, start: int, rows: int) -> Codes:

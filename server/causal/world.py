@@ -181,16 +181,17 @@ def quantile(response: Response, predictor: Reals, scale: Reals, uniform: Reals)
     size = 1.0 / np.maximum(scale, 1e-9)
     chance = size / (size + mean)
     guess = special.nbdtrik(uniform, size, chance)
-    return _least_count(lambda k: special.nbdtr(k, size, chance), guess, uniform)
+    found: Reals = _least_count(lambda k: special.nbdtr(k, size, chance), guess, uniform)
+    return found
 
 
 def _least_count(below: Callable[[Reals], Reals], guess: Reals, uniform: Reals) -> Reals:
     """Return the least whole number whose distribution function exceeds `uniform`."""
     count = np.maximum(np.ceil(np.nan_to_num(guess)), 0.0)
     lower = np.maximum(count - 1, 0.0)
-    return np.where(
-        below(lower) > uniform, lower, np.where(below(count) > uniform, count, count + 1)
-    )
+    upper = np.where(below(count) > uniform, count, count + 1)
+    found: Reals = np.where(below(lower) > uniform, lower, upper)
+    return found
 
 
 def _compute_rule(node: RuleNode, at: int, codes: Codes, values: dict[int, Reals]) -> None:

@@ -1,0 +1,154 @@
+"""From a model's mechanisms to a world that can be drawn (`world.py`)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from protocol.study.expression_reader import parse_rule
+from protocol.study.study import Study
+from protocol.study.variables import Categorical, Count, Numeric, Ordinal, Variable
+from server.causal.intervention import Assignment
+from server.causal.mechanism import (
+    WHOLE,
+    Mechanism,
+    Placement,
+    RegressionMechanism,
+    RuleMechanism,
+    TableMechanism,
+)
+from server.causal.sampler import SampledNode, compile_node
+from server.causal.world import Bins, RegressionNode, RuleNode, TableNode, WorldNode
+
+_EMPTY: Mapping[str, Placement] = {}
+
+
+def compile_world(
+    study: Study,
+    mechanisms: Mapping[str, Mechanism],
+    placements: Mapping[str, Placement] = _EMPTY,
+    assignments: Mapping[str, Assignment] | None = None,
+    draw: int | None = None,
+) -> tuple[WorldNode, ...]:
+    """Return the nodes of `mechanisms`, in the order of the study's graph, ready to be drawn.
+
+    `mechanisms` may hold the first nodes of the graph alone. Parameters are the point estimate,
+    or draw number `draw`.
+    """
+    order = [node for node in study.causal_graph.nodes if node in mechanisms]
+    position = {node: place for place, node in enumerate(order)}
+    return tuple(
+        _node(
+            study,
+            mechanisms[node],
+            position,
+            bins_of(study.variable(node), placements.get(_base(study, node)), draw),
+            (assignments or {}).get(node),
+            draw,
+        )
+        for node in order
+    )
+
+
+def _base(study: Study, node: str) -> str:
+    return node if node in study.variables else node[: node.index("[")]
+
+
+def bins_of(variable: Variable, placement: Placement | None, draw: int | None) -> Bins | None:
+    """Return how codes and values of a variable belong together; None if it has no values."""
+    if not isinstance(variable, Numeric | Count):
+        return None
+    edges = np.array([float(edge) for edge in variable.edges])
+    bins = len(edges) - 1
+    if placement is None:
+        parts, shares = edges, np.ones((bins, 1))
+    else:
+        parts = placement.edges
+        shares = placement.shares[0 if draw is None else 1 + draw]
+    cumulative = np.concatenate([np.zeros((bins, 1)), np.cumsum(shares, axis=1)], axis=1)
+    cumulative[:, -1] = 1.0
+    return Bins(
+        edges=edges,
+        parts=parts,
+        cumulative=cumulative,
+        logarithmic=isinstance(variable, Numeric) and variable.spacing == "log",
+        whole=isinstance(variable, Count),
+    )
+
+
+def _node(
+    study: Study,
+    mechanism: Mechanism,
+    position: Mapping[str, int],
+    bins: Bins | None,
+    assignment: Assignment | None,
+    draw: int | None,
+) -> WorldNode:
+    if assignment is not None:
+        fixed = SampledNode(mechanism.node, np.zeros((0, 1), np.uint32), (), (), assignment.code)
+        return TableNode(fixed, bins, assignment.value)
+    match mechanism:
+        case TableMechanism():
+            return TableNode(_table(mechanism, position, draw), bins, None)
+        case RegressionMechanism():
+            return _regression(study, mechanism, position, bins, 0 if draw is None else 1 + draw)
+        case RuleMechanism():
+            return _rule(study, mechanism, position, bins)
+
+
+def _table(mechanism: TableMechanism, position: Mapping[str, int], draw: int | None) -> SampledNode:
+    table = mechanism.table if draw is None else mechanism.parts[draw] / WHOLE
+    return compile_node(
+        mechanism.node, [position[parent] for parent in mechanism.parents], table, None
+    )
+
+
+def _regression(
+    study: Study,
+    mechanism: RegressionMechanism,
+    position: Mapping[str, int],
+    bins: Bins | None,
+    at: int,
+) -> RegressionNode:
+    terms = mechanism.coefficients.shape[-1]
+    return RegressionNode(
+        name=mechanism.node,
+        rows=tuple(position[parent] for parent in mechanism.rows),
+        sizes=study.model_sizes(mechanism.rows),
+        regressors=tuple(position[parent] for parent in mechanism.regressors),
+        response=mechanism.response,
+        coefficients=mechanism.coefficients[at].reshape(-1, terms),
+        scale=mechanism.scale[at].ravel(),
+        bounds=mechanism.bounds,
+        bins=bins,
+    )
+
+
+def _rule(
+    study: Study, mechanism: RuleMechanism, position: Mapping[str, int], bins: Bins | None
+) -> RuleNode:
+    own = study.variable(mechanism.node)
+    columns = study.family_of(mechanism.node).parents  # as the expression names the parents
+    return RuleNode(
+        name=mechanism.node,
+        expression=parse_rule(mechanism.value),
+        parents={
+            column: position[parent]
+            for column, parent in zip(columns, mechanism.parents, strict=True)
+        },
+        labels={
+            column: _levels(study.variable(column), study.model_labels(column))
+            for column in columns
+            if isinstance(study.variable(column), Categorical | Ordinal)
+        },
+        own_labels=own.labels if isinstance(own, Categorical | Ordinal) else None,
+        missing_code=own.missing_code,
+        bounds=(float(own.edges[0]), float(own.edges[-1]))
+        if isinstance(own, Numeric | Count)
+        else None,
+        bins=bins,
+    )
+
+
+def _levels(variable: Variable, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the levels without MISSING, which is no level of an expression."""
+    return tuple(labels[: variable.missing_code])
