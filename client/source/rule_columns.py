@@ -42,7 +42,9 @@ def numbers(column: Column) -> Operand[Column]:
 
 
 def truths(column: Column) -> Operand[Column]:
-    """Return a column of booleans, or of 0 and 1, as a parent; NULL is missing."""
+    """Return a column of booleans, or of 0 and 1, as a parent; NULL and NaN are missing."""
+    if column.type().is_floating():
+        return Operand(Kind.TRUTH, _compared("!=", numbers(column).column, _real("0")))
     return Operand(Kind.TRUTH, column.cast("boolean"))
 
 

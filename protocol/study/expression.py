@@ -71,7 +71,8 @@ class Apply:
 
     Operations are those listed above, `negative`, `not`, `in` (value, candidates ..),
     `is_missing`, and `cases` (condition, value, condition, value, .., default). `size` counts
-    parts; `depth` takes every case of `cases` as inside the one before it.
+    parts; `depth` takes every case of `cases` as inside the one before it, and a comparison
+    twice: it takes an engine as much to write.
     """
 
     operation: str
@@ -83,7 +84,8 @@ class Apply:
         cases = self.operation == "cases"
         below = (part.depth + at // 2 * cases for at, part in enumerate(self.operands))
         object.__setattr__(self, "size", 1 + sum(part.size for part in self.operands))
-        object.__setattr__(self, "depth", 1 + max(below))
+        weight = 2 if self.operation in COMPARISONS else 1
+        object.__setattr__(self, "depth", weight + max(below))
 
 
 Node: TypeAlias = Number | Truth | Text | Name | Apply

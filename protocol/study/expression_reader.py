@@ -288,7 +288,7 @@ class _Reader:
     def _too_deep(self, node: ast.expr) -> StudyProblems:
         return self._refusal(
             node,
-            f"at most {MAX_DEPTH} operations or cases inside one another",
+            f"at most {MAX_DEPTH} operations or cases inside one another, comparisons counted twice",
             "long sums in groups, (a + b + c) + (d + e + f), or a variable with a rule of its own",
         )
 
