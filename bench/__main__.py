@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m bench [--only NAME] [--out build/bench.json]`."""
+"""Run the benchmarks: `python -m bench [--only NAME] [--quick] [--out build/bench.json]`."""
 
 import json
 from collections.abc import Callable
@@ -13,21 +13,35 @@ from rich.table import Table
 from bench.harness import Measurement
 
 SUBJECTS = ("mask", "measurement", "sampling")  # modules of this package, each with run()
+UTILITY = "utility"  # takes half an hour, so that it is only run by name
 
 
 def main(
-    only: Annotated[str, typer.Option(help=f"One of {', '.join(SUBJECTS)}; all if empty.")] = "",
-    out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path("build/bench.json"),
+    only: Annotated[
+        str,
+        typer.Option(help=f"One of {', '.join(SUBJECTS)}, {UTILITY}; all but {UTILITY} if empty."),
+    ] = "",
+    quick: Annotated[bool, typer.Option(help=f"{UTILITY}: two networks, one budget.")] = False,
+    aim: Annotated[bool, typer.Option(help=f"{UTILITY}: with AIM, which takes hours.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help=f"Where the JSON goes: build/bench.json, or {UTILITY}.json.")
+    ] = None,
 ) -> None:
     """Measure, print a table, write JSON."""
-    if only and only not in SUBJECTS:
-        raise typer.BadParameter(f"expected one of {', '.join(SUBJECTS)}, found {only!r}")
+    if only and only not in (*SUBJECTS, UTILITY):
+        raise typer.BadParameter(
+            f"expected one of {', '.join((*SUBJECTS, UTILITY))}, found {only!r}"
+        )
     found: list[Measurement] = []
-    for subject in (only,) if only else SUBJECTS:
-        run: Callable[[], list[Measurement]] = import_module(f"bench.{subject}").run
-        found += run()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps([one.to_json() for one in found], indent=2) + "\n")
+    if only == UTILITY:
+        found = import_module("bench.utility.benchmark").run(fast=quick, aim=aim)
+    else:
+        for subject in (only,) if only else SUBJECTS:
+            run: Callable[[], list[Measurement]] = import_module(f"bench.{subject}").run
+            found += run()
+    path = out or Path("build") / ("utility.json" if only == UTILITY else "bench.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([one.to_json() for one in found], indent=2) + "\n")
     _print(found)
 
 
@@ -40,16 +54,10 @@ def _print(found: list[Measurement]) -> None:
             f"{one.peer} {one.peer_value:,.3g}" if one.peer_value else one.peer,
             f"{one.ratio:.2f}" if one.ratio else "",
             f"{one.limit} {one.limit_value:,.3g}" if one.limit_value else "",
-            _target(one),
+            one.target_text,
             {True: "yes", False: "NO", None: ""}[one.met],
         )
     Console(width=150).print(table)
-
-
-def _target(one: Measurement) -> str:
-    if one.target is None:
-        return ""
-    return f"{'ratio ' if one.targets_ratio else ''}{'>=' if one.at_least else '<='} {one.target:g}"
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 JSON_FIELDS = (
     *("name", "value", "unit", "peer", "peer_value", "ratio"),
-    *("limit", "limit_value", "target", "met"),
+    *("limit", "limit_value", "target", "target_most", "met"),
 )
 
 
@@ -17,7 +18,8 @@ class Measurement:
     """One row of the table and one object of `build/bench.json`.
 
     `ratio` is value / peer_value. `target` is what `value` (targets_ratio False) or
-    `ratio` (True) has to reach; `at_least` says from which side.
+    `ratio` (True) has to reach; `at_least` says from which side. With `target_most`, it may also
+    be no more than that.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Measurement:
     target: float | None = None
     targets_ratio: bool = True
     at_least: bool = True
+    target_most: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -42,7 +45,19 @@ class Measurement:
         reached = self.ratio if self.targets_ratio else self.value
         if self.target is None or reached is None:
             return None
+        if self.target_most is not None and not reached <= self.target_most:
+            return False
         return reached >= self.target if self.at_least else reached <= self.target
+
+    @property
+    def target_text(self) -> str:
+        """Return the target as people write it."""
+        if self.target is None:
+            return ""
+        if self.target_most is not None:
+            return f"{self.target:g} to {self.target_most:g}"
+        sign = ">=" if self.at_least else "<="
+        return f"{'ratio ' if self.targets_ratio else ''}{sign} {self.target:g}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the object for `build/bench.json`."""
@@ -68,3 +83,9 @@ def interleaved(*works: Callable[[], object], repeats: int = 7) -> list[float]:
         for index, work in enumerate(works):
             seconds[index].append(cpu_seconds(work))
     return [statistics.median(times) for times in seconds]
+
+
+def own_peak() -> float:
+    """Return this process's peak memory in MB; getrusage would count the parent's until exec."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024

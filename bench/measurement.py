@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from bench.alarm import alarm_study, write_records
-from bench.harness import Measurement, interleaved
+from bench.harness import Measurement, interleaved, own_peak
 from client.measure.statistics import measure
 from client.source.duckdb_source import DuckDBSource
 from client.source.site_table import Mapping, SiteData
@@ -92,12 +92,6 @@ def _peak_of_a_fresh_process() -> float:
     return float(found.stdout)
 
 
-def _own_peak() -> float:
-    """Return this process's peak memory in MB; getrusage would count the parent's until exec."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
-
-
 if __name__ == "__main__":
     _measure(alarm_study())
-    print(_own_peak())
+    print(own_peak())

@@ -23,7 +23,7 @@ GAUSSIAN = ("ecoli70",)
 MECHANISMS = ("binned", "gaussian")
 
 _EDGES = (-3.0, -1.8, -0.6, 0.6, 1.8, 3.0)  # in standard deviations around the mean
-_PERSONS, _SEED = 2**20, 7  # the population that stands for the truth of binned family tables
+_PERSONS, _SEED = 2**19, 7  # the population that stands for the truth of binned family tables
 
 
 @dataclass(frozen=True, slots=True, eq=False)

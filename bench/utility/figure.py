@@ -1,0 +1,146 @@
+"""One measure as small charts: a row per size, a column per world, budgets along the axis."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.utility.measures import Score, average
+from bench.utility.results import Results
+from bench.utility.table import Place, by_place
+from server.release.svg import Element, element, figure, text, ticks
+
+_WIDTH, _HEIGHT = 190.0, 150.0  # of a panel, without its margins
+_LEFT, _TOP, _GAP_X, _GAP_Y = 62.0, 64.0, 22.0, 52.0
+_COLOURS = ("#1f5fa8", "#6fa8dc", "#222222", "#d9822b", "#b03a48", "#6b8e23", "#7b4fa3", "#999999")
+_STYLE = (
+    "text{font:11px system-ui,sans-serif;fill:#333}.title{font-weight:600}"
+    ".grid{stroke:#ddd}.frame{fill:none;stroke:#999}.band{fill:#1f5fa8;opacity:.1}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What is drawn."""
+
+    title: str
+    measure: Callable[[Score], float]
+    logarithmic: bool
+    band: tuple[float, float] | None = None  # shaded: where values should lie
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Where budgets and values lie in a panel, relative to its upper left corner."""
+
+    epsilons: tuple[float, ...]
+    low: float
+    high: float
+    logarithmic: bool
+
+    def x(self, epsilon: float) -> float:
+        return _WIDTH * (0.5 + self.epsilons.index(epsilon)) / len(self.epsilons)
+
+    def y(self, value: float) -> float:
+        low, high, at = (
+            (math.log(self.low), math.log(self.high), math.log(value))
+            if self.logarithmic
+            else (self.low, self.high, value)
+        )
+        return _HEIGHT * (high - at) / (high - low)
+
+    def marks(self) -> tuple[float, ...]:
+        if not self.logarithmic:
+            return ticks(self.low, self.high, 5)
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        found = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+        return tuple(mark for mark in found if self.low <= mark <= self.high)
+
+
+def drawing(results: Results, chart: Chart) -> str:
+    """Return the chart as a document of SVG; places without the measure are left out."""
+    points = {place: chart.measure(average(seeds)) for place, seeds in by_place(results).items()}
+    points = {place: value for place, value in points.items() if np.isfinite(value)}
+    worlds = list(dict.fromkeys(place[0] for place in points))
+    sizes = sorted({place[1] for place in points})
+    arms = list(dict.fromkeys(place[3] for place in points))
+    axes = _axes(points, chart)
+    parts = [_styled(), *_legend(arms)]
+    for row, size in enumerate(sizes):
+        for column, world in enumerate(worlds):
+            own = {
+                (arm, epsilon): value
+                for (one, rows, epsilon, arm), value in points.items()
+                if (one, rows) == (world, size)
+            }
+            shown = [*_frame(axes, chart, column == 0), *_series(axes, arms, own)]
+            shown.append(text(f"{world}, N = {size:,}", 0, -6, "title"))
+            parts.append(element("g", *shown, transform=_moved(row, column)))
+    width = _LEFT + len(worlds) * (_WIDTH + _GAP_X)
+    height = _TOP + len(sizes) * (_HEIGHT + _GAP_Y)
+    made = figure((width, height), chart.title, "Budgets (epsilon) along the axis.", parts)
+    return str(made).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+
+
+def _axes(points: dict[Place, float], chart: Chart) -> _Axes:
+    values = [value for value in points.values() if value > 0 or not chart.logarithmic]
+    values += chart.band or ()
+    low, high = min(values), max(values)
+    if chart.logarithmic:
+        low, high = low / 1.3, high * 1.3
+    else:
+        low, high = max(0.0, low - 0.03), high + 0.02
+    return _Axes(tuple(sorted({place[2] for place in points})), low, high, chart.logarithmic)
+
+
+def _styled() -> Element:
+    style = element("style")
+    style.text = _STYLE
+    return style
+
+
+def _legend(arms: Sequence[str]) -> list[Element]:
+    found, x = [], _LEFT
+    for arm, colour in zip(arms, _COLOURS, strict=False):
+        found += [element("circle", cx=x, cy=18, r=4, fill=colour), text(arm, x + 8, 22)]
+        x += 32 + 6.2 * len(arm)
+    return found
+
+
+def _moved(row: int, column: int) -> str:
+    return f"translate({_LEFT + column * (_WIDTH + _GAP_X)} {_TOP + row * (_HEIGHT + _GAP_Y)})"
+
+
+def _frame(axes: _Axes, chart: Chart, labelled: bool) -> list[Element]:
+    found = []
+    if chart.band:
+        top, bottom = axes.y(chart.band[1]), axes.y(chart.band[0])
+        found.append(element("rect", x=0, y=top, width=_WIDTH, height=bottom - top, class_="band"))
+    for mark in axes.marks():
+        y = axes.y(mark)
+        found.append(element("line", x1=0, y1=y, x2=_WIDTH, y2=y, class_="grid"))
+        if labelled:
+            found.append(text(f"{mark:g}", -6, y + 4, text_anchor="end"))
+    found += [
+        text(f"{epsilon:g}", axes.x(epsilon), _HEIGHT + 16, text_anchor="middle")
+        for epsilon in axes.epsilons
+    ]
+    found.append(element("rect", x=0, y=0, width=_WIDTH, height=_HEIGHT, class_="frame"))
+    return found
+
+
+def _series(
+    axes: _Axes, arms: Sequence[str], values: dict[tuple[str, float], float]
+) -> list[Element]:
+    found = []
+    for arm, colour in zip(arms, _COLOURS, strict=False):
+        at = [
+            (axes.x(epsilon), axes.y(max(value, axes.low)))
+            for epsilon in axes.epsilons
+            if (value := values.get((arm, epsilon))) is not None
+        ]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
+        found.append(element("polyline", points=line, fill="none", stroke=colour))
+        found += [element("circle", cx=x, cy=y, r=3, fill=colour) for x, y in at]
+    return found

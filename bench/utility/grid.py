@@ -1,0 +1,89 @@
+"""Which cells are measured: worlds, sizes, budgets, arms and seeds.
+
+Every arm of one (world, rows, seed) sees the same records. Arms that a target compares at one
+budget run at that budget alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bench.utility.equal_noise import EQUAL_NOISE
+from bench.utility.gaussian import GAUSSIAN, gaussian_network
+from bench.utility.marginal_based import MarginalBased
+from bench.utility.networks import DISCRETE, network
+from bench.utility.ours import NO_NOISE, ONE_CURATOR, TEN
+from bench.utility.results import Cell
+from bench.utility.sites_alone import SITES_ALONE
+from bench.utility.world import Arm, World
+
+SMALL, LARGE = 10_000, 100_000
+SIZES = (SMALL, LARGE)
+EPSILONS = (0.5, 1.0, 3.0)
+TARGET_EPSILON = 1.0
+SEEDS = 5
+# Networks with few effects get more seeds where coverage is measured, so that it is over 200.
+MORE_SEEDS: Mapping[str, int] = {"asia": 12}
+
+MST = MarginalBased("mst")
+AIM = MarginalBased("aim")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where one arm runs."""
+
+    arm: Arm
+    epsilons: tuple[float, ...] = (TARGET_EPSILON,)
+    sizes: tuple[int, ...] = SIZES
+    seeds: Mapping[str, int] = field(default_factory=dict)  # where other than SEEDS
+
+    def cells(self, world: str) -> Iterator[Cell]:
+        """Yield the cells of this arm on a world."""
+        for rows in self.sizes:
+            for epsilon in self.epsilons:
+                for seed in range(self.seeds.get(world, SEEDS)):
+                    yield Cell(world, rows, epsilon, self.arm.name, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """All cells of one run of the benchmark."""
+
+    worlds: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def cells(self, world: str) -> list[tuple[Cell, Arm]]:
+        """Return the cells of a world, those of the same records together."""
+        found = [(cell, entry.arm) for entry in self.entries for cell in entry.cells(world)]
+        return sorted(found, key=lambda one: (one[0].rows, one[0].seed))
+
+
+def full(*, aim: bool) -> Grid:
+    """Return the whole grid. AIM takes minutes to hours a run, so that it is asked for."""
+    peers = (Entry(MST, sizes=(SMALL,)), *((Entry(AIM, sizes=(SMALL,)),) if aim else ()))
+    entries = (
+        Entry(TEN, EPSILONS, seeds=MORE_SEEDS),
+        Entry(EQUAL_NOISE, EPSILONS),
+        Entry(ONE_CURATOR),
+        Entry(NO_NOISE),
+        Entry(SITES_ALONE, sizes=(SMALL,)),
+        *peers,
+    )
+    return Grid((*DISCRETE, *GAUSSIAN), entries)
+
+
+def quick() -> Grid:
+    """Return asia and alarm at one budget, without the peers that take minutes."""
+    entries = (
+        Entry(TEN, seeds=MORE_SEEDS),
+        Entry(EQUAL_NOISE),
+        Entry(ONE_CURATOR),
+        Entry(NO_NOISE),
+        Entry(SITES_ALONE, sizes=(SMALL,)),
+    )
+    return Grid(("asia", "alarm"), entries)
+
+
+def world_of(name: str) -> World:
+    """Return a world by name."""
+    return network(name) if name in DISCRETE else gaussian_network(name)
