@@ -6,7 +6,7 @@ contraction of the others with the derivative of the result. All tables together
 multiple of the distribution itself (Baur and Strassen 1983; Darwiche 2003 for networks).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -95,8 +95,10 @@ def trace(
     return Trace(nodes, frozenset(fixed), tuple(values), tuple(axes), tuple(steps))
 
 
-def parent_shares(graph: CausalGraph, tables: Mapping[str, Tables]) -> dict[str, Reals]:
-    """Return P(parents = row) of every mechanism and draw, shape (draws, parents' sizes ..).
+def parent_shares(
+    graph: CausalGraph, tables: Mapping[str, Tables], queries: Collection[str]
+) -> dict[str, Reals]:
+    """Return P(parents = row) for `queries` and their ancestors, shape (draws, parents' sizes ..).
 
     The derivative of a total probability, which is 1, in an entry of a table is the probability
     of the entry's row, the same for all its codes.
@@ -106,7 +108,7 @@ def parent_shares(graph: CausalGraph, tables: Mapping[str, Tables]) -> dict[str,
     """
     found: dict[str, Reals] = {}
     for node in reversed(graph.nodes):
-        if node not in found:
+        if node in queries and node not in found:
             traced = trace(graph, tables, node, {})
             back = traced.pull_back(np.ones_like(traced.distribution))
             found |= {name: each[..., 0] for name, each in back.items()}

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.privacy.plan import StatisticsPlan
 from protocol.privacy.residuals import subsets
+from protocol.study.families import Population
 from protocol.study.graph import Clique
 from server.estimation.evidence import NoisySum
 
@@ -70,16 +72,37 @@ class FamilyMap:
         """Return the variance of each contrast of the table, shape (m_1, .., m_k)."""
         return np.asarray(variance[self.places] * self.spread**2, dtype=np.float64)
 
+    def total_variance(self, variance: Coordinates) -> float:
+        """Return the variance of a row's total, averaged over rows."""
+        return float(self.places.shape[-1] * self.cell_variance(variance)[..., 0].mean())
+
 
 def layout_of(noisy: NoisySum, sizes: Mapping[str, int]) -> Layout:
     """Return the layout of a plan's coordinates, in the order of its blocks."""
+    return Layout(sizes, plan_layout(noisy.plan, noisy.population).spans)
+
+
+def plan_layout(plan: StatisticsPlan, population: Population = "units") -> Layout:
+    """Return the layout of the coordinates that rounds of a plan release of a population."""
+    sizes: dict[str, int] = {}
     spans: dict[Clique, slice] = {}
     start = 0
-    for block in noisy.plan.residuals(noisy.population):
-        length = prod(sizes[name] - 1 for name in block.clique)
+    for block in plan.residuals(population):
+        sizes |= zip(block.clique, block.shape, strict=True)
+        length = prod(size - 1 for size in block.shape)
         spans[block.clique] = slice(start, start + length)
         start += length
     return Layout(sizes, spans)
+
+
+def noise_of(plan: StatisticsPlan, layout: Layout, contributors: int) -> Coordinates:
+    """Return the variance that the noise of so many sites gives to every coordinate of units."""
+    variances = np.empty(layout.length)
+    for clique, span in layout.spans.items():
+        block = plan.block(clique)
+        scale = (block.unit * prod(block.shape)) ** 2
+        variances[span] = float(block.variance(contributors)) / scale
+    return variances
 
 
 def coordinates_of(noisy: NoisySum, layout: Layout) -> tuple[Coordinates, Coordinates]:

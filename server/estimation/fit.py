@@ -9,6 +9,7 @@ Deterministic for a seed: every mechanism has a generator of its own, named afte
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from types import MappingProxyType
@@ -38,22 +39,31 @@ _CELLS_AT_ONCE = 2**22
 
 
 def fit(
-    study: Study, plan: StatisticsPlan, noisy: NoisySum, *, draws: int = DRAWS, seed: int
+    study: Study,
+    plan: StatisticsPlan,
+    noisy: NoisySum,
+    *,
+    earlier: Sequence[NoisySum] = (),
+    draws: int = DRAWS,
+    seed: int,
 ) -> Model:
-    """Return the causal model of a round's sum.
+    """Return the causal model of a round's sum, and of earlier ones over the same records.
 
-    Defined for any sum: rows drowned by noise are decided by the rest, with wide draws.
+    Defined for any sum: rows drowned by noise are decided by the rest, with wide draws. Whether
+    `earlier` sums are those of studies that this one follows, over the same sites, is for the
+    caller to check (`combination.check_follows`).
 
     Raises:
-        UsageError: the sum or the plan is another study's, or there are too few or too many
-            draws to keep.
+        UsageError: the sum or the plan is another study's, an earlier sum cannot be combined with
+            it, or there are too few or too many draws to keep.
     """
     _check_same(study, plan, noisy)
     _check_draws(study, draws)
     check_seed(seed)
     fitted: dict[str, TableMechanism] = {}
     for population in POPULATIONS:
-        tables = noisy_families(study, replace(noisy, population=population))
+        mine, *others = (replace(one, population=population) for one in (noisy, *earlier))
+        tables = noisy_families(study, mine, others)
         fitted |= {
             column: _mechanism(study, column, family, draws, seed)
             for column, family in tables.items()

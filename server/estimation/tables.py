@@ -7,19 +7,26 @@
    counts of cells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from protocol.study.families import Family
 from protocol.study.study import Study
 from protocol.study.variables import Ordinal
+from server.estimation.combination import combined
 from server.estimation.consistency import consistent_tables
-from server.estimation.contrasts import Reals, coordinates_of, family_map, layout_of
+from server.estimation.contrasts import Reals, family_map, layout_of
 from server.estimation.evidence import NoisySum
 from server.estimation.family import NoisyFamily, base_distribution
 
 
-def noisy_families(study: Study, noisy: NoisySum) -> Mapping[str, NoisyFamily]:
-    """Return the family of every column that is fitted to tables of `noisy.population`."""
+def noisy_families(
+    study: Study, noisy: NoisySum, earlier: Sequence[NoisySum] = ()
+) -> Mapping[str, NoisyFamily]:
+    """Return the family of every column that is fitted to tables of `noisy.population`.
+
+    Raises:
+        UsageError: an earlier sum cannot be combined with this one (combination).
+    """
     families = [
         family
         for family in study.families
@@ -29,7 +36,7 @@ def noisy_families(study: Study, noisy: NoisySum) -> Mapping[str, NoisyFamily]:
         return {}
     sizes = {name: study.variable(name).size for family in families for name in family.clique}
     layout = layout_of(noisy, sizes)
-    observed, variance = coordinates_of(noisy, layout)
+    observed, variance = combined([noisy, *earlier], layout)
     maps = [family_map(family.clique, layout) for family in families]
     consistent = consistent_tables(maps, observed, variance)
     return {

@@ -70,7 +70,7 @@ def test_derivatives_are_the_slopes_of_a_distribution_in_every_entry(
 @given(made=networks())
 def test_parent_shares_are_those_of_the_joint(made: Network) -> None:
     tables = {node: table[None] for node, table in made.tables.items()}
-    shares = parent_shares(made.study.causal_graph, tables)
+    shares = parent_shares(made.study.causal_graph, tables, made.nodes)
     joint = made.joint()
     for node in made.nodes:
         parents = made.study.causal_graph.parents[node]

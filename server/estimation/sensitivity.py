@@ -1,0 +1,167 @@
+"""How the answers to a study's questions change with what a round releases.
+
+Delta method, in three exact steps: an effect is a function of the tables P(node | parents) by the
+truncated factorisation (`server/causal/derivatives.py`); a table is theta_rc = t_rc / n_r of the
+counts t of its family, n_r being the total of row r; and counts are a linear map of the
+coordinates of residual tables (`contrasts.py`). With g = dE / dtheta,
+
+    dE / dt_rc = (g_rc - sum_c' theta_rc' g_rc') / n_r
+
+Rows below the noise are not decided by their own counts, but by what the estimator knows of the
+other rows: n_r is taken to be at least one standard deviation of the noise in a row's total.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.privacy.weights import mechanisms_of
+from protocol.study.sections import Question
+from protocol.study.study import Study
+from server.causal.contraction import distribution
+from server.causal.derivatives import parent_shares, trace
+from server.causal.mechanism import Tables
+from server.estimation.contrasts import Coordinates, FamilyMap, Layout, Reals, family_map
+from server.estimation.family import numbers
+from server.estimation.prior import Prior
+
+_LEAST_MASS = 1e-12  # on codes with a score
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FamilySlope:
+    """How one effect changes with one family, at every set of a prior."""
+
+    one: FamilyMap
+    centred: Tables  # g_rc - sum_c' theta_rc' g_rc', shape (sets, parents' sizes .., size)
+    persons: Reals  # n_r, shape (sets, parents' sizes ..)
+    spread: Reals  # Var g of a person in row r, by theta; shape (sets, parents' sizes ..)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sensitivity:
+    """One question's effect at every set of a prior, and its slopes in all families."""
+
+    question: Question
+    effects: Reals  # shape (sets,)
+    outcome_deviation: float  # of the outcome's scores, where nothing is set; 1 if that is 0
+    slopes: Sequence[FamilySlope]
+
+    def gradients(self, variance: Coordinates) -> Reals:
+        """Return the gradient in all coordinates, shape (sets, coordinates).
+
+        `variance` is the noise of the coordinates, which decides how small a row may be taken.
+        """
+        found = np.zeros((len(self.effects), len(variance)))
+        for slope in self.slopes:
+            least = np.sqrt(slope.one.total_variance(variance))
+            counts = slope.centred / np.maximum(slope.persons, least)[..., None]
+            for at, table in enumerate(_measured(counts, slope.one)):
+                found[at] += slope.one.adjoint(table, len(variance))
+        return found
+
+    def sampling_variance(self) -> Reals:
+        """Return the variance that sampling persons alone gives the estimate, shape (sets,).
+
+        Rows count for one person more than they have: an empty one is as uncertain as one person.
+        """
+        rows = [
+            (slope.spread / (slope.persons + 1)).reshape(len(self.effects), -1).sum(axis=1)
+            for slope in self.slopes
+        ]
+        return np.asarray(np.sum(rows, axis=0), dtype=np.float64)
+
+
+def obstacle(study: Study, question: Question) -> str:
+    """Return why a question's precision cannot be foreseen, in words; "" if it can."""
+    if study.time is not None:
+        return "the study has visits"
+    if question.measure == "hazard-ratio":
+        return "a ratio of hazards is no mean"
+    if not mechanisms_of(study, question):
+        return f"the graph has no path from {question.treatment!r} to {question.outcome!r}"
+    for node in sorted({*study.causal_graph.ancestors(question.outcome), question.outcome}):
+        mechanism = study.mechanism(node)
+        if mechanism.uses != "table" or mechanism.kind == "survival":
+            return f"the mechanism of {node!r} is not a table"
+    return ""
+
+
+def sensitivities(study: Study, prior: Prior, layout: Layout) -> tuple[Sensitivity, ...]:
+    """Return the sensitivity of every question without an obstacle, in the study's order.
+
+    Raises:
+        UsageError: the network is too wide for exact effects.
+    """
+    asked = [question for question in study.questions if not obstacle(study, question)]
+    graph = study.causal_graph
+    shares = parent_shares(graph, prior.tables, {question.outcome for question in asked})
+    return tuple(_sensitivity(study, prior, layout, question, shares) for question in asked)
+
+
+def _sensitivity(
+    study: Study,
+    prior: Prior,
+    layout: Layout,
+    question: Question,
+    shares: Mapping[str, Reals],
+) -> Sensitivity:
+    effects, derivatives = _effect(study, prior, question)
+    slopes = []
+    for node, derivative in derivatives.items():
+        table = prior.tables[node]
+        mean = (table * derivative).sum(axis=-1, keepdims=True)
+        centred = derivative - mean
+        slopes.append(
+            FamilySlope(
+                one=family_map(study.family_of(node).clique, layout),
+                centred=centred,
+                persons=prior.persons * shares[node],
+                spread=(table * centred**2).sum(axis=-1),
+            )
+        )
+    return Sensitivity(question, effects, _deviation(study, prior, question), slopes)
+
+
+def _deviation(study: Study, prior: Prior, question: Question) -> float:
+    """Return the standard deviation of the outcome's scores, over all sets together."""
+    found = distribution(study.causal_graph, prior.tables, question.outcome, {})
+    scores, scored = _scores(study, question)
+    shares = np.where(scored, found, 0.0).mean(axis=0)
+    shares /= max(shares.sum(), _LEAST_MASS)
+    return float(np.sqrt(shares @ (scores - shares @ scores) ** 2)) or 1.0
+
+
+def _scores(study: Study, question: Question) -> tuple[Reals, NDArray[np.bool_]]:
+    """Return the outcome's scores with 0 for None, and where there is one."""
+    return numbers(
+        [
+            None if score is None else float(score)
+            for score in study.model_scores(question.outcome, question.measure)
+        ]
+    )
+
+
+def _effect(study: Study, prior: Prior, question: Question) -> tuple[Reals, dict[str, Tables]]:
+    """Return the effect of every set, shape (sets,), and its derivatives in the tables."""
+    graph, treatment = study.causal_graph, study.variable(question.treatment)
+    values, scored = _scores(study, question)
+    effects, found = np.zeros(prior.sets), dict[str, Tables]()
+    for level, sign in ((question.treated, 1.0), (question.reference, -1.0)):
+        fixed = {question.treatment: treatment.code_of(level)}
+        traced = trace(graph, prior.tables, question.outcome, fixed)
+        mass = np.maximum(traced.distribution[:, scored].sum(axis=1), _LEAST_MASS)
+        means = traced.distribution @ values / mass
+        direction = np.where(scored, (values - means[:, None]) / mass[:, None], 0.0)
+        effects += sign * means
+        for node, slope in traced.pull_back(sign * direction).items():
+            found[node] = found.get(node, 0.0) + slope
+    return effects, found
+
+
+def _measured(tables: Reals, one: FamilyMap) -> Reals:
+    """Return tables over model codes as tables over measured codes: MISSING has no slope."""
+    pairs = zip(tables.shape[1:], one.places.shape, strict=True)
+    return np.pad(tables, [(0, 0), *((0, size - own) for own, size in pairs)])
