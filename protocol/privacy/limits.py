@@ -58,7 +58,7 @@ def check_scale(clique: Clique, scale: Fraction) -> None:
     if scale >= MAX_SITE_SCALE:
         raise UsageError(
             "noise-scale-too-large",
-            f"Expected noise of a scale below 2^37 per site, found more for {_shown(clique)}: "
+            f"Expected noise of a scale below 2^37 per site, found more for {shown(clique)}: "
             "nothing could be learned through it.",
             "Write a larger epsilon or rho, or lower max_rows_per_unit.",
         )
@@ -77,10 +77,11 @@ def check_overflow(clique: Clique, largest: int, row_bound: int, scale: Fraction
         raise UsageError(
             "sum-could-overflow",
             f"Expected sums below 2^62 for up to 2^33 units, found that those of "
-            f"{_shown(clique)} could exceed them.",
+            f"{shown(clique)} could exceed them.",
             "Lower max_rows_per_unit, or give its variables fewer levels.",
         )
 
 
-def _shown(clique: Clique) -> str:
+def shown(clique: Clique) -> str:
+    """Return the name of a block in a message."""
     return " x ".join(clique) or "the row count"

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from math import ceil, prod
-from typing import TypeAlias
 
 from protocol import canonical
 from protocol.canonical import Json, fraction_text
@@ -22,13 +21,11 @@ from protocol.privacy.conversion import epsilon_of, rho_of
 from protocol.privacy.distributed import SMALLEST_SITE_SCALE, sum_rho
 from protocol.privacy.limits import check_length, check_overflow, check_scale
 from protocol.privacy.roots import root_above
-from protocol.privacy.statistics import BlockKind, WantedStatistic, statistics_of
+from protocol.privacy.statistics import BlockKey, BlockKind, WantedStatistic, statistics_of
 from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from protocol.study.sections import Budget
 from protocol.study.study import Study
-
-BlockKey: TypeAlias = tuple[BlockKind, Population, Clique]
 
 SCALE_BITS = 16
 LARGEST_UNSPENT = Fraction(1, 10_000)  # what rounding scales up may leave of a budget

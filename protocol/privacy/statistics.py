@@ -17,15 +17,16 @@ Noise is planned in persons: sigma^2 is the variance in a statistic divided by `
 person adds in integers. Measuring at sigma^2 costs `cost` / (2 sigma^2) of rho.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 from typing import Literal, TypeAlias
 
 from protocol.errors import UsageError
 from protocol.privacy.allocation import WeightedFamily, objective
-from protocol.privacy.limits import check_family, check_length
+from protocol.privacy.limits import check_family, check_length, shown
 from protocol.privacy.moments import (
     MAX_REGRESSORS,
     MAX_ROWS,
@@ -34,14 +35,17 @@ from protocol.privacy.moments import (
     elements,
 )
 from protocol.privacy.residuals import subsets
+from protocol.privacy.roots import root_below
 from protocol.privacy.weights import family_weights
 from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
+from protocol.study.sections import CliqueWeight
 from protocol.study.study import Study
-from protocol.study.time import FIRST, base_name, transition_unit
+from protocol.study.time import BEFORE, FIRST, NOW, transition_unit
 from protocol.study.variables import Numeric
 
 BlockKind: TypeAlias = Literal["residual", "histogram", "moments"]
+BlockKey: TypeAlias = tuple[BlockKind, Population, Clique]
 
 # A histogram only places values inside their bins: it is worth less than a family's table.
 HISTOGRAM_WEIGHT = Fraction(1, 4)
@@ -62,6 +66,11 @@ class WantedStatistic:
     coefficient: Fraction  # of sigma^2 in the objective
 
     @property
+    def key(self) -> BlockKey:
+        """Return what tells the statistic from all others of a plan."""
+        return self.kind, self.population, self.clique
+
+    @property
     def cost(self) -> Fraction:
         """Return 2 rho sigma^2."""
         return Fraction(self.squared_sensitivity, self.integers_squared)
@@ -73,12 +82,49 @@ def statistics_of(study: Study) -> tuple[WantedStatistic, ...]:
     Raises:
         UsageError: a family or the plan is too large, or the study's weights do not fit.
     """
-    return (
+    wanted = (
         *_residuals(study, "units"),
         *(_residuals(study, "transitions") if study.time is not None else ()),
         *_histograms(study),
         *_moments(study),
     )
+    return _directed(study.plan.weights, wanted) if study.plan.weights else wanted
+
+
+def _directed(
+    weights: Sequence[CliqueWeight], wanted: Sequence[WantedStatistic]
+) -> tuple[WantedStatistic, ...]:
+    """Return the statistics with the coefficients that a study declares.
+
+    Budget shares are as sqrt(coefficient cost). Those that are not declared are scaled alike, so
+    that together they keep their share; a residual table has to be declared.
+    """
+    declared = {(one.kind, one.population, one.clique): Fraction(one.weight) for one in weights}
+    _check_weights(weights, wanted)
+    named = [one for one in wanted if one.key in declared]
+    now = sum(root_below(declared[one.key] * one.cost) for one in named)
+    before = sum(root_below(one.coefficient * one.cost) for one in named)
+    scale = (Fraction(now) / before) ** 2
+    return tuple(
+        replace(one, coefficient=declared.get(one.key, one.coefficient * scale)) for one in wanted
+    )
+
+
+def _check_weights(weights: Sequence[CliqueWeight], wanted: Sequence[WantedStatistic]) -> None:
+    named = Counter((one.kind, one.population, one.clique) for one in weights)
+    known = {one.key for one in wanted}
+    tables = {one.key for one in wanted if one.kind == "residual"}
+    wrong = sorted({key for key, count in named.items() if count > 1 or key not in known})
+    wrong += sorted(tables - set(named))
+    if wrong:
+        kind, population, clique = wrong[0]
+        raise UsageError(
+            "weights-not-the-plan",
+            "Expected [plan] weights for every residual table of the study, each once, and for "
+            f"nothing that it does not measure; found otherwise for {shown(clique)} ({kind}, "
+            f"{population}).",
+            "Run `concause study direct` again, or remove the weights.",
+        )
 
 
 def _row_bound(study: Study) -> int:
@@ -103,8 +149,6 @@ def _residuals(study: Study, population: Population) -> Iterator[WantedStatistic
     cliques = {clique for family in families for clique in subsets(family.clique)} | {()}
     check_length(sum(prod(study.sizes(clique)) for clique in cliques))
     coefficients = {(): Fraction(1)} | objective(families)
-    if population == "units" and study.plan.weights:
-        coefficients = _declared_weights(study, cliques)
     unit, rows = _unit(study, population), _row_bound(study)
     for clique in sorted(cliques, key=lambda one: (len(one), [rank[name] for name in one])):
         shape = study.sizes(clique)
@@ -122,37 +166,20 @@ def _residuals(study: Study, population: Population) -> Iterator[WantedStatistic
 
 
 def _ranks(study: Study) -> dict[str, int]:
-    """Return the place of every column: that of the node by which its families name it."""
-    rank: dict[str, int] = {}
-    for family in study.families:
-        for name in family.clique:
-            rank.setdefault(name, len(rank))
-    if study.time is None:
-        rank = {node: place for place, node in enumerate(study.causal_graph.nodes)}
-    return rank
-
-
-def _declared_weights(study: Study, cliques: set[Clique]) -> dict[Clique, Fraction]:
-    declared = {tuple(one.clique): Fraction(one.weight) for one in study.plan.weights}
-    if set(declared) != cliques or len(declared) != len(study.plan.weights):
-        wrong = sorted(set(declared) ^ cliques)
-        shown = " x ".join(wrong[0]) if wrong and wrong[0] else "the row count, or one twice"
-        raise UsageError(
-            "weights-not-the-plan",
-            "Expected [plan] weights for every residual table of the study, each once; found "
-            f"otherwise for {shown}.",
-            "Run `concause study direct` again, or remove the weights.",
-        )
-    return declared
+    """Return the place of every column: that of the node that it is at visit 0 or 1."""
+    nodes = {node: place for place, node in enumerate(study.causal_graph.nodes)}
+    columns = {name for family in study.families for name in family.clique}
+    return {name: nodes[name.replace(NOW, "[1]").replace(BEFORE, FIRST)] for name in columns}
 
 
 def _histograms(study: Study) -> Iterator[WantedStatistic]:
+    """Yield one per recorded number with parts of bins; what a rule computes needs none."""
     rows = _row_bound(study)
-    measured = {base_name(name) for family in study.families for name in measured_clique(family)}
-    for name, variable in study.variables.items():
-        if not isinstance(variable, Numeric) or variable.detail == 1 or name not in measured:
+    for name in study.measured_variables:
+        variable = study.variables[name]
+        if not isinstance(variable, Numeric) or variable.detail == 1:
             continue
-        cells = (len(variable.edges) - 1) * variable.detail
+        cells = len(variable.part_edges) - 1
         changing = study.time is not None and name not in study.time.static
         yield WantedStatistic(
             kind="histogram",
@@ -165,11 +192,6 @@ def _histograms(study: Study) -> Iterator[WantedStatistic]:
             largest=1,
             coefficient=HISTOGRAM_WEIGHT * cells,
         )
-
-
-def measured_clique(family: Family) -> Clique:
-    """Return the columns that a family measures; none of a rule."""
-    return () if family.mechanism.uses == "none" else family.clique
 
 
 def _moments(study: Study) -> Iterator[WantedStatistic]:

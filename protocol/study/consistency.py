@@ -3,13 +3,13 @@
 All problems are collected before any is reported, so that one look mends the file.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from protocol.errors import UsageError
 from protocol.study.dagitty import Drawing, parse_dagitty, parse_edge
 from protocol.study.graph import CausalGraph, Edge, build_graph
-from protocol.study.mechanisms import FITTING, Mechanism
+from protocol.study.impossible import impossible_problems
+from protocol.study.mechanisms import FITTING, Mechanism, default_mechanism
+from protocol.study.missingness import hidden_variables, missingness_problems
 from protocol.study.problems import (
     Path,
     Problem,
@@ -19,15 +19,11 @@ from protocol.study.problems import (
     quote,
     refuse_any,
 )
-from protocol.study.sections import GraphSource, Level, Question, Time
-from protocol.study.structure import structure_problems
-from protocol.study.time import (
-    base_name,
-    edge_problems,
-    parse_lagged_edge,
-    time_problems,
-    unrolled,
-)
+from protocol.study.questions import question_problems, repeated_names
+from protocol.study.rules import rule_problems
+from protocol.study.sections import GraphSource, Question, Time, Unit
+from protocol.study.structure import Structure, moment_problems, survival_problems
+from protocol.study.time import edge_problems, parse_lagged_edge, time_problems, unrolled
 from protocol.study.variables import Variable
 
 Variables = Mapping[str, Variable]
@@ -64,17 +60,33 @@ def declared_edges(
     return edges
 
 
+def structure_of(
+    variables: Variables,
+    graph: CausalGraph,
+    time: Time | None,
+    declared: Mapping[str, Mechanism],
+) -> Structure:
+    """Return variables, arrows and mechanisms together, with the mechanisms that go undeclared."""
+    resolved = {
+        name: declared.get(name) or default_mechanism(variable.kind)
+        for name, variable in variables.items()
+    }
+    return Structure(variables, resolved, graph, time)
+
+
 def problems_of(
     variables: Variables,
     source: GraphSource,
     time: Time | None,
     mechanisms: Mapping[str, Mechanism],
     questions: Sequence[Question],
+    unit: Unit,
 ) -> list[Problem]:
     """Return everything that does not fit together."""
-    problems = [*_mechanism_problems(variables, mechanisms), *_repeated_names(questions)]
+    problems = [*_mechanism_problems(variables, mechanisms), *repeated_names(questions)]
     if time is not None:
         problems += [_at(("time",), problem) for problem in time_problems(time, variables)]
+        problems += _row_problems(unit)
     graph = None
     try:
         graph = graph_of(variables, source, time)
@@ -82,14 +94,25 @@ def problems_of(
         place = "edges" if source.edges is not None else "dagitty"
         problems += [_at(("graph", place), problem) for problem in refusal.problems]
     if graph is not None and not problems:
-        problems += structure_problems(graph, variables, mechanisms)
+        problems += _structure_problems(structure_of(variables, graph, time, mechanisms))
     for position, question in enumerate(questions):
-        found = [*_endpoint_problems(variables, graph, question)]
-        if not found:
-            found += _contrast_problems(variables[base_name(question.treatment)], question)
-            found += _order_problems(graph, question)
+        found = question_problems(variables, graph, question)
         problems += [_at(("questions", position), problem) for problem in found]
     return problems
+
+
+def _structure_problems(structure: Structure) -> list[Problem]:
+    """Return what does not fit between arrows, kinds of variables and mechanisms."""
+    problems = [
+        *survival_problems(structure),
+        *rule_problems(structure),
+        *missingness_problems(structure),
+    ]
+    if not problems:  # what is hidden is known only then
+        hidden = hidden_variables(structure)
+        problems += moment_problems(structure, hidden)
+        problems += impossible_problems(structure, hidden)
+    return list(dict.fromkeys(problems))
 
 
 def _lagged_edges(source: GraphSource) -> tuple[Edge, ...]:
@@ -121,6 +144,16 @@ def _at(where: Path, problem: Problem) -> Problem:
     return Problem((*where, *problem.where), problem.expected, problem.found, problem.remedy)
 
 
+def _row_problems(unit: Unit) -> Iterator[Problem]:
+    if unit.max_rows_per_unit != 1:
+        yield Problem(
+            ("unit", "max_rows_per_unit"),
+            "1 where there is [time], which bounds rows to one per visit",
+            str(unit.max_rows_per_unit),
+            "max_rows_per_unit = 1",
+        )
+
+
 def _mechanism_problems(
     variables: Variables, mechanisms: Mapping[str, Mechanism]
 ) -> Iterator[Problem]:
@@ -134,70 +167,3 @@ def _mechanism_problems(
         if mechanism.kind not in fitting:
             expected = f"{either(fitting)} for a {kind} variable"
             yield Problem(where, expected, quote(mechanism.kind), quote(fitting[0]))
-
-
-def _repeated_names(questions: Sequence[Question]) -> Iterator[Problem]:
-    for name, count in Counter(question.name for question in questions).items():
-        if count > 1:
-            yield Problem(("questions",), "a name per question", f"{name!r} twice", f"'{name}-2'")
-
-
-def _endpoint_problems(
-    variables: Variables, graph: CausalGraph | None, question: Question
-) -> Iterator[Problem]:
-    nodes = variables if graph is None else graph.nodes
-    for role, known in (("treatment", {*nodes, *variables}), ("outcome", nodes)):
-        name = getattr(question, role)
-        if name not in known and (graph is not None or base_name(name) not in variables):
-            yield Problem((role,), "a declared variable", quote(name), nearest(name, sorted(known)))
-    outcome = variables.get(base_name(question.outcome))
-    if outcome is not None and outcome.kind == "categorical":
-        yield Problem(
-            ("outcome",),
-            "an outcome with a mean (boolean, ordinal or numeric)",
-            f"the categorical {question.outcome!r}",
-            'kind = "ordinal" if its levels have an order, or another outcome',
-        )
-    if outcome is not None and (question.measure != "mean") != (outcome.kind == "survival"):
-        yield Problem(
-            ("measure",),
-            "risk, restricted-mean or hazard-ratio of a survival outcome, mean of another",
-            f"{quote(question.measure)} of a {outcome.kind}",
-            "measure = 'risk'" if outcome.kind == "survival" else "measure = 'mean'",
-        )
-    if question.treatment == question.outcome:
-        yield Problem(("outcome",), "another variable than the treatment", "the same", "another")
-
-
-def _contrast_problems(treatment: Variable, question: Question) -> Iterator[Problem]:
-    codes = []
-    for role in ("treated", "reference"):
-        level: Level = getattr(question, role)
-        try:
-            codes.append(treatment.code_of(level))
-        except UsageError:
-            known = nearest(str(level), treatment.labels)
-            yield Problem((role,), f"a value of {question.treatment!r}", quote(level), known)
-            continue
-        if codes[-1] == treatment.missing_code:
-            yield Problem((role,), "a value to set", "'MISSING'", "a level that can be set")
-    if len(codes) == 2 and codes[0] == codes[1]:
-        found = f"{quote(question.reference)} as treated and as reference"
-        yield Problem(("reference",), "two different levels", found, "another level")
-
-
-def _order_problems(graph: CausalGraph | None, question: Question) -> Iterator[Problem]:
-    if graph is None:
-        return
-    later = graph.descendants(question.outcome)
-    if all(node in later for node in graph.nodes if _is_set_by(question, node)):
-        yield Problem(
-            ("treatment",),
-            "a treatment that the outcome does not cause",
-            f"a path from {question.outcome!r} to {question.treatment!r} in the graph",
-            "treatment and outcome exchanged, or the graph without that path",
-        )
-
-
-def _is_set_by(question: Question, node: str) -> bool:
-    return question.treatment in (node, base_name(node))

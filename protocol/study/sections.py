@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,6 +35,7 @@ from protocol.study.quantities import (
 
 MAX_ROWS_PER_UNIT = 1_000_000
 MAX_VISITS = 13  # the weights of transitions are shares of lcm(1, .., visits - 1)
+MAX_WEIGHTS = 100_000
 DEFAULT_DELTA = Decimal("0.000001")
 LARGEST_DELTA = Decimal("0.001")
 LARGEST_EPSILON = 100  # a budget above it promises nothing
@@ -70,6 +72,13 @@ def _hex_digest(value: object) -> object:
 
 
 HexDigest: TypeAlias = Annotated[str, BeforeValidator(_hex_digest)]
+
+
+def _sorted(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
+Sorted: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_sorted)]
 
 
 class Section(BaseModel):
@@ -225,25 +234,37 @@ class Time(Section):
     """
 
     visits: StrictInt = Field(ge=2, le=MAX_VISITS)
-    static: tuple[str, ...] = ()
+    static: Sorted = ()
 
 
 class CliqueWeight(Section):
-    """How much the noise of one residual table matters: its coefficient in the allocation."""
+    """How much the noise of one block matters: its coefficient in the allocation.
+
+    Blocks are named as in the plan (`protocol/privacy/plan.py`).
+    """
 
     clique: tuple[str, ...]
+    population: Literal["units", "transitions"] = "units"
+    kind: Literal["residual", "histogram", "moments"] = "residual"
     weight: Exact = Field(gt=0, le=1_000_000)
+
+
+def _ordered(weights: tuple[CliqueWeight, ...]) -> tuple[CliqueWeight, ...]:
+    return tuple(sorted(weights, key=lambda one: (one.kind, one.population, one.clique)))
 
 
 class PlanSection(Section):
     """Budget directed at the questions; written by `concause study direct`, read by everybody.
 
     `follows` is the hash of an earlier study on the same records, whose sum is combined with
-    this one's. `weights`, if given, has one entry for every residual table of the plan.
+    this one's. `weights`, if given, has an entry for every residual table of the plan; blocks of
+    other kinds keep the share of the budget that they have without weights, unless they are named.
     """
 
     follows: HexDigest | None = None
-    weights: tuple[CliqueWeight, ...] = ()
+    weights: Annotated[tuple[CliqueWeight, ...], AfterValidator(_ordered)] = Field(
+        default=(), max_length=MAX_WEIGHTS
+    )
 
 
 class Question(Section):

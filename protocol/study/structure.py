@@ -1,103 +1,85 @@
-"""What a graph must be like for its mechanisms to be fitted and to mean what they say."""
+"""Variables, arrows and mechanisms together; and what kinds of nodes ask of the arrows."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from protocol.study.families import REGRESSOR_KINDS
+from protocol.study.families import Family, families_of
 from protocol.study.graph import CausalGraph
-from protocol.study.mechanisms import Mechanism, default_mechanism
-from protocol.study.problems import Problem, nearest, quote
+from protocol.study.mechanisms import Mechanism
+from protocol.study.problems import Problem, quote
+from protocol.study.sections import Time
 from protocol.study.time import base_name
-from protocol.study.variables import Missingness, Variable
-
-Variables = Mapping[str, Variable]
+from protocol.study.variables import Variable
 
 
-def structure_problems(
-    graph: CausalGraph, variables: Variables, mechanisms: Mapping[str, Mechanism]
-) -> list[Problem]:
-    """Return what does not fit between the arrows and the kinds of nodes and mechanisms."""
-    resolved = {
-        name: mechanisms.get(name) or default_mechanism(variable.kind)
-        for name, variable in variables.items()
-    }
-    return [
-        *_survival_problems(graph, variables),
-        *_indicator_problems(variables),
-        *_selection_problems(graph, variables),
-        *_moment_problems(graph, variables, resolved),
-    ]
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What a study says of its variables, before it is known that all of it fits together."""
+
+    variables: Mapping[str, Variable]
+    mechanisms: Mapping[str, Mechanism]  # of every variable, defaults resolved
+    graph: CausalGraph  # over all visits
+    time: Time | None
+
+    def variable(self, name: str) -> Variable:
+        """Return the variable of a node or column."""
+        return self.variables[base_name(name)]
+
+    def families(self) -> tuple[Family, ...]:
+        """Return one family per mechanism."""
+        return families_of(self.graph, self.variables, self.mechanisms)
+
+    def is_static(self, name: str) -> bool:
+        """Return whether a variable of a longitudinal study is the same at every visit."""
+        return self.time is not None and name in self.time.static
+
+    def beside(self, node: str, name: str) -> str:
+        """Return the node of a variable at the visit of another node."""
+        return name if self.is_static(name) else name + node.removeprefix(base_name(node))
+
+    def order(self) -> tuple[str, ...]:
+        """Return the variables, causes within a visit before their effects."""
+        return tuple(dict.fromkeys(base_name(node) for node in self.graph.nodes))
 
 
-def _survival_problems(graph: CausalGraph, variables: Variables) -> Iterator[Problem]:
-    for node in graph.nodes:
-        if variables[base_name(node)].kind == "survival" and graph.children(node):
-            child = min(graph.children(node))
+def survival_problems(structure: Structure) -> Iterator[Problem]:
+    """Yield survival variables that cause something, or stand beside visits.
+
+    An exit tells both a time and whether the event was seen; given it as a cause, a mechanism
+    would be fitted to how long people were observed.
+    """
+    graph = structure.graph
+    for name, variable in structure.variables.items():
+        if variable.kind != "survival":
+            continue
+        where = ("variables", name)
+        if structure.time is not None:
             yield Problem(
-                ("variables", base_name(node)),
-                "a survival node that causes nothing in the graph",
-                quote(f"{node} -> {child}"),
+                (*where, "kind"),
+                "no time to an event in a study with [time], which has visits for it",
+                "'survival'",
+                'kind = "boolean", with an arrow to the next visit and an impossible way back',
+            )
+        elif children := sorted(graph.children(name)):
+            yield Problem(
+                where,
+                "a survival variable that causes nothing in the graph",
+                quote(f"{name} -> {children[0]}"),
                 "the graph without that arrow: a time to an event is an outcome",
             )
 
 
-def _indicator_problems(variables: Variables) -> Iterator[Problem]:
-    taken: dict[str, str] = {}
-    for name, variable in variables.items():
-        if not isinstance(variable, Missingness):
+def moment_problems(structure: Structure, hidden: frozenset[str]) -> Iterator[Problem]:
+    """Yield numbers of moments that may be missing in the model, where they have no value then."""
+    for family in structure.families():
+        if family.mechanism.uses != "moments":
             continue
-        where = ("variables", name, "of")
-        target = variables.get(variable.of)
-        if target is None:
-            found = quote(variable.of)
-            yield Problem(where, "a declared variable", found, nearest(variable.of, variables))
-        elif not target.missing:
-            found = f"{variable.of!r}, which is never missing"
-            yield Problem(where, "a variable with missing = true", found, "missing = true there")
-        elif variable.of in taken:
-            found = f"{taken[variable.of]!r} and {name!r} for {variable.of!r}"
-            yield Problem(where, "one indicator per variable", found, "one of them")
-        taken.setdefault(variable.of, name)
-
-
-def _selection_problems(graph: CausalGraph, variables: Variables) -> Iterator[Problem]:
-    """Rows without missing values must speak for all rows, given the parents.
-
-    P(v | parents) is fitted to the rows in which v and its parents are known. By the local Markov
-    property v is independent of what does not descend from it, given its parents; so no indicator
-    of the family may descend from v (Mohan and Pearl 2021, theorem 1).
-    """
-    indicator = {
-        variable.of: name
-        for name, variable in variables.items()
-        if isinstance(variable, Missingness)
-    }
-    for node in graph.nodes:
-        later = {base_name(name) for name in graph.descendants(node)}
-        for member in graph.family(node):
-            name = indicator.get(base_name(member))
-            if name is not None and name in later:
+        for member in (*family.regressors, family.node):
+            name, variable = base_name(member), structure.variable(member)
+            if variable.missing and name not in hidden:
                 yield Problem(
-                    ("graph",),
-                    f"whether {base_name(member)!r} is missing not to depend on {node!r}",
-                    f"a path from {node!r} to {name!r}",
-                    "the graph without that path: rows without missing values would mislead",
-                )
-
-
-def _moment_problems(
-    graph: CausalGraph, variables: Variables, mechanisms: Mapping[str, Mechanism]
-) -> Iterator[Problem]:
-    hidden = {variable.of for variable in variables.values() if isinstance(variable, Missingness)}
-    for node in graph.nodes:
-        if mechanisms[base_name(node)].uses != "moments":
-            continue
-        for member in graph.family(node):
-            variable = variables[base_name(member)]
-            number = member == node or variable.kind in REGRESSOR_KINDS
-            if number and variable.missing and base_name(member) not in hidden:
-                yield Problem(
-                    ("variables", base_name(member)),
-                    f"an indicator of {base_name(member)!r}, a number in the mechanism of {node!r}",
+                    ("variables", name),
+                    f"an indicator of {name!r}, a number in the mechanism of {family.node!r}",
                     "none",
-                    f'[variables.{base_name(member)}_missing] with kind = "missingness"',
+                    f'[variables.{name}_missing] with kind = "missingness" and of = "{name}"',
                 )

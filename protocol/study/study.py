@@ -14,17 +14,22 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from protocol import canonical
 from protocol.canonical import Json
 from protocol.identifiers import Digest
-from protocol.study.consistency import declared_edges, graph_of, problems_of
-from protocol.study.families import Family, families_of
+from protocol.study.consistency import declared_edges, graph_of, problems_of, structure_of
+from protocol.study.families import Family
 from protocol.study.graph import CausalGraph
+from protocol.study.impossible import entry_codes, possible_cells
 from protocol.study.mechanisms import Mechanism, MechanismKind, default_mechanism
+from protocol.study.missingness import hidden_variables, indicators_of
 from protocol.study.problems import refuse_any
 from protocol.study.quantities import FilledText, Slug, Text, VariableName, decimal_text
+from protocol.study.questions import treated_nodes
 from protocol.study.sections import (
     Budget,
     Cohort,
@@ -39,8 +44,9 @@ from protocol.study.sections import (
     Trust,
     Unit,
 )
+from protocol.study.structure import Structure
 from protocol.study.time import base_name, template_of
-from protocol.study.variables import Missingness, Survival, Variable
+from protocol.study.variables import Missingness, Survival, Variable, model_labels
 
 MAX_VARIABLES = 1000
 MAX_QUESTIONS = 1000
@@ -80,7 +86,9 @@ class Study(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
         refuse_any(
-            problems_of(self.variables, self.graph, self.time, self.mechanisms, self.questions)
+            problems_of(
+                self.variables, self.graph, self.time, self.mechanisms, self.questions, self.unit
+            )
         )
         return self
 
@@ -104,8 +112,7 @@ class Study(Section):
     @cached_property
     def families(self) -> tuple[Family, ...]:
         """Return what each mechanism is fitted from; all visits but the first share theirs."""
-        resolved = {name: self.mechanism(name) for name in self.variables}
-        return families_of(self.causal_graph, self.variables, resolved)
+        return self._structure.families()
 
     def family_of(self, node: str) -> Family:
         """Return the family that the mechanism of a node is fitted from."""
@@ -127,7 +134,7 @@ class Study(Section):
     @cached_property
     def rules(self) -> tuple[str, ...]:
         """Return the variables that rules compute, none before one that its rule reads."""
-        order = dict.fromkeys(base_name(node) for node in self.causal_graph.nodes)
+        order = self._structure.order()
         return tuple(name for name in order if self.mechanism(name).kind == "rule")
 
     @cached_property
@@ -146,24 +153,20 @@ class Study(Section):
     @cached_property
     def indicators(self) -> dict[str, str]:
         """Return, per variable that has one, the variable that says whether it is missing."""
-        return {
-            variable.of: name
-            for name, variable in self.variables.items()
-            if isinstance(variable, Missingness)
-        }
+        return indicators_of(self.variables)
+
+    @cached_property
+    def hidden(self) -> frozenset[str]:
+        """Return the variables that are never MISSING in the model, though they are in data."""
+        return hidden_variables(self._structure)
+
+    @cached_property
+    def _structure(self) -> Structure:
+        return structure_of(self.variables, self.causal_graph, self.time, self.mechanisms)
 
     def model_labels(self, node: str) -> tuple[str, ...]:
-        """Return the levels that a node has in the model, in code order.
-
-        Those that are measured, except that a variable with an indicator is never MISSING, and
-        that a survival node is the interval of the event, or "none" by the last edge.
-        """
-        variable = self.variable(node)
-        if isinstance(variable, Survival):
-            return (*variable.intervals, "none")
-        if base_name(node) in self.indicators:
-            return variable.labels[: variable.missing_code]
-        return variable.labels
+        """Return the levels that a node has in the model, in code order."""
+        return model_labels(self.variable(node), hidden=base_name(node) in self.hidden)
 
     def model_sizes(self, nodes: Sequence[str]) -> tuple[int, ...]:
         """Return the number of levels of each node in the model."""
@@ -183,20 +186,19 @@ class Study(Section):
         middles = ((Fraction(a) + Fraction(b)) / 2 for a, b in pairwise(variable.edges))
         return (*middles, Fraction(variable.edges[-1]))
 
-    def treated_nodes(self, question: Question) -> tuple[str, ...]:
-        """Return the nodes that a question sets.
+    def possible(self, family: Family) -> NDArray[np.bool_] | None:
+        """Return which cells of a family's table can be, shape (model sizes of its clique).
 
-        Of a treatment without index, every visit that the outcome does not come before.
+        None where the study declares no impossible cell of this family.
         """
-        graph = self.causal_graph
-        if question.treatment in graph.nodes:
-            return (question.treatment,)
-        later = graph.descendants(question.outcome)
-        return tuple(
-            node
-            for node in graph.nodes
-            if base_name(node) == question.treatment and node not in later
-        )
+        declared = [cells for cells in family.mechanism.impossible if family.node in cells]
+        entries = [entry_codes(cells, self.variables) for cells in declared]
+        sizes = self.model_sizes(family.clique)
+        return possible_cells(family.clique, sizes, entries) if entries else None
+
+    def treated_nodes(self, question: Question) -> tuple[str, ...]:
+        """Return the nodes that a question sets: of a variable without index, every visit."""
+        return treated_nodes(self.causal_graph, question.treatment)
 
     @cached_property
     def canonical(self) -> bytes:
@@ -214,8 +216,19 @@ def _document(study: Study) -> Json:
     return _fields(study) | {
         "budget": _fields(study.budget) | {"delta": decimal_text(study.budget.delta_or_default)},
         "graph": {"edges": [f"{cause} -> {effect}" for cause, effect in sorted(arrows)]},
-        "mechanisms": {name: _fields(study.mechanism(name)) for name in study.variables},
+        "mechanisms": {name: _mechanism(study, study.mechanism(name)) for name in study.variables},
         "questions": [_question(study, question) for question in study.questions],
+    }
+
+
+def _mechanism(study: Study, mechanism: Mechanism) -> dict[str, Json]:
+    cells = [entry_codes(entry, study.variables) for entry in mechanism.impossible]
+    ordered = sorted(cells, key=lambda codes: sorted(codes.items()))
+    return _fields(mechanism) | {
+        "impossible": [
+            {name: study.variable(name).labels[code] for name, code in codes.items()}
+            for codes in ordered
+        ]
     }
 
 

@@ -8,6 +8,7 @@ weigh as much as a unit.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import lcm
 
@@ -55,9 +56,13 @@ def parse_lagged_edge(text: str) -> Edge:
 
 def edge_problems(edges: Iterable[Edge], variables: Iterable[str], time: Time) -> list[Problem]:
     """Return what is wrong with arrows between columns: names, indices and directions in time."""
-    names, static = tuple(variables), frozenset(time.static)
-    problems: list[Problem] = []
-    for cause, effect in edges:
+    names, static, arrows = tuple(variables), frozenset(time.static), list(edges)
+    problems = [
+        Problem((), "each edge once", f"{cause + ' -> ' + effect!r} twice", "it once")
+        for (cause, effect), count in Counter(arrows).items()
+        if count > 1
+    ]
+    for cause, effect in arrows:
         arrow = f"{cause} -> {effect}"
         for column in (cause, effect):
             problems += _column_problems(column, arrow, names, static)
@@ -86,13 +91,17 @@ def unrolled(edges: Sequence[Edge], variables: Iterable[str], time: Time) -> Cau
     Precondition: `edge_problems` finds none.
 
     Raises:
-        StudyProblems: the arrows within a visit run in a circle, or one is there twice.
+        StudyProblems: the arrows within a visit run in a circle.
     """
     names = tuple(sorted(variables))
-    changing = [name for name in names if name not in time.static]
-    order = [name for name in build_graph(names, _within(edges)).nodes if name in time.static]
-    slice_order = [name for name in build_graph(names, _within(edges)).nodes if name in changing]
-    order += [f"{name}[{visit}]" for visit in range(time.visits) for name in slice_order]
+    within = build_graph(names, _within(edges)).nodes
+    order = [name for name in within if name in time.static]
+    order += [
+        f"{name}[{visit}]"
+        for visit in range(time.visits)
+        for name in within
+        if name not in time.static
+    ]
     arrows = [
         arrow for edge in edges for visit in range(time.visits) for arrow in _at_visit(edge, visit)
     ]
@@ -143,6 +152,11 @@ def time_problems(time: Time, variables: Iterable[str]) -> list[Problem]:
         Problem(("static",), "declared variables", quote(name), nearest(name, names))
         for name in time.static
         if name not in names
+    ]
+    problems += [
+        Problem(("static",), "each variable once", f"{name!r} twice", "it once")
+        for name, count in Counter(time.static).items()
+        if count > 1
     ]
     if set(names) <= set(time.static):
         problems.append(

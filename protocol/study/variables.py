@@ -378,3 +378,14 @@ Variable: TypeAlias = Annotated[
     Boolean | Categorical | Ordinal | Numeric | Count | Survival | Missingness,
     Field(discriminator="kind"),
 ]
+
+
+def model_labels(variable: Variable, *, hidden: bool) -> tuple[str, ...]:
+    """Return the levels that a variable has in the model, in code order.
+
+    Those that are measured, except that a hidden one is never MISSING (see `missingness`), and
+    that a survival variable is the interval of the event, or "none" by the last edge.
+    """
+    if isinstance(variable, Survival):
+        return (*variable.intervals, "none")
+    return variable.labels[: variable.missing_code] if hidden else variable.labels
