@@ -1,18 +1,21 @@
 """One measure as small charts: a row per size, a column per world, budgets along the axis."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 
 from bench.utility.measures import Score, average
 from bench.utility.results import Results
 from bench.utility.table import Place, by_place
-from server.release.svg import Element, element, figure, text, ticks
+from server.release.svg import Element, element, figure, text, text_width, ticks
 
 _WIDTH, _HEIGHT = 190.0, 150.0  # of a panel, without its margins
-_LEFT, _TOP, _GAP_X, _GAP_Y = 62.0, 64.0, 22.0, 52.0
+_LEFT, _GAP_X, _GAP_Y = 62.0, 22.0, 52.0
+_BESIDE = 5.0  # pixels between arms at one budget
 _COLOURS = ("#1f5fa8", "#6fa8dc", "#222222", "#d9822b", "#b03a48", "#6b8e23", "#7b4fa3", "#999999")
 _STYLE = (
     "text{font:11px system-ui,sans-serif;fill:#333}.title{font-weight:600}"
@@ -59,31 +62,40 @@ class _Axes:
 
 
 def drawing(results: Results, chart: Chart) -> str:
-    """Return the chart as a document of SVG; places without the measure are left out."""
-    points = {place: chart.measure(average(seeds)) for place, seeds in by_place(results).items()}
+    """Return the chart as a document of SVG; places without the measure are left out.
+
+    An arm has the same colour in every chart of the same results.
+    """
+    averages = {place: average(seeds) for place, seeds in by_place(results).items()}
+    colours = dict(zip(_distinct(averages, 3), cycle(_COLOURS), strict=False))
+    points = {place: chart.measure(score) for place, score in averages.items()}
     points = {place: value for place, value in points.items() if np.isfinite(value)}
-    worlds = list(dict.fromkeys(place[0] for place in points))
-    sizes = sorted({place[1] for place in points})
-    arms = list(dict.fromkeys(place[3] for place in points))
-    axes = _axes(points, chart)
-    parts = [_styled(), *_legend(arms)]
+    worlds, sizes, axes = _distinct(points, 0), sorted(_distinct(points, 1)), _axes(points, chart)
+    width = _LEFT + max(2, len(worlds)) * (_WIDTH + _GAP_X)
+    arms = {arm: colours[arm] for arm in _distinct(points, 3)}
+    legend, top = _legend(arms, width)
+    parts = [_styled(), text(chart.title, _LEFT, 18, "title"), *legend]
     for row, size in enumerate(sizes):
         for column, world in enumerate(worlds):
             own = {
-                (arm, epsilon): value
-                for (one, rows, epsilon, arm), value in points.items()
-                if (one, rows) == (world, size)
+                (place[3], place[2]): value
+                for place, value in points.items()
+                if place[:2] == (world, size)
             }
-            shown = [*_frame(axes, chart, column == 0), *_series(axes, arms, own)]
-            shown.append(text(f"{world}, N = {size:,}", 0, -6, "title"))
-            parts.append(element("g", *shown, transform=_moved(row, column)))
-    width = _LEFT + len(worlds) * (_WIDTH + _GAP_X)
-    height = _TOP + len(sizes) * (_HEIGHT + _GAP_Y)
-    made = figure((width, height), chart.title, "Budgets (epsilon) along the axis.", parts)
+            at = _LEFT + column * (_WIDTH + _GAP_X), top + row * (_HEIGHT + _GAP_Y)
+            heading = text(f"{world}, N = {size:,}", 0, -6, "title")
+            shown = [heading, *_frame(axes, chart, column == 0), *_series(axes, arms, own)]
+            parts += [element("g", *shown, transform=f"translate({at[0]} {at[1]})")] if own else []
+    size_of = width, top + len(sizes) * (_HEIGHT + _GAP_Y)
+    made = figure(size_of, chart.title, "Budgets (epsilon) along the axis.", parts)
     return str(made).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
-def _axes(points: dict[Place, float], chart: Chart) -> _Axes:
+def _distinct(points: Iterable[Place], axis: int) -> list[Any]:
+    return list(dict.fromkeys(place[axis] for place in points))
+
+
+def _axes(points: Mapping[Place, float], chart: Chart) -> _Axes:
     values = [value for value in points.values() if value > 0 or not chart.logarithmic]
     values += chart.band or ()
     low, high = min(values), max(values)
@@ -100,16 +112,16 @@ def _styled() -> Element:
     return style
 
 
-def _legend(arms: Sequence[str]) -> list[Element]:
-    found, x = [], _LEFT
-    for arm, colour in zip(arms, _COLOURS, strict=False):
-        found += [element("circle", cx=x, cy=18, r=4, fill=colour), text(arm, x + 8, 22)]
-        x += 32 + 6.2 * len(arm)
-    return found
-
-
-def _moved(row: int, column: int) -> str:
-    return f"translate({_LEFT + column * (_WIDTH + _GAP_X)} {_TOP + row * (_HEIGHT + _GAP_Y)})"
+def _legend(arms: Mapping[str, str], width: float) -> tuple[list[Element], float]:
+    """Return the names of arms with their colours, in lines, and where panels may begin."""
+    found, x, y = [], _LEFT, 40.0
+    for arm, colour in arms.items():
+        room = 32 + text_width(arm, 11)
+        if x + room > width:
+            x, y = _LEFT, y + 18
+        found += [element("circle", cx=x, cy=y - 4, r=4, fill=colour), text(arm, x + 8, y)]
+        x += room
+    return found, y + 34
 
 
 def _frame(axes: _Axes, chart: Chart, labelled: bool) -> list[Element]:
@@ -131,12 +143,14 @@ def _frame(axes: _Axes, chart: Chart, labelled: bool) -> list[Element]:
 
 
 def _series(
-    axes: _Axes, arms: Sequence[str], values: dict[tuple[str, float], float]
+    axes: _Axes, arms: Mapping[str, str], values: Mapping[tuple[str, float], float]
 ) -> list[Element]:
+    """Return a line with dots per arm, side by side, so that none hides another."""
     found = []
-    for arm, colour in zip(arms, _COLOURS, strict=False):
+    for place, (arm, colour) in enumerate(arms.items()):
+        beside = _BESIDE * (place - (len(arms) - 1) / 2)
         at = [
-            (axes.x(epsilon), axes.y(max(value, axes.low)))
+            (axes.x(epsilon) + beside, axes.y(max(value, axes.low)))
             for epsilon in axes.epsilons
             if (value := values.get((arm, epsilon))) is not None
         ]

@@ -7,6 +7,8 @@ budget run at that budget alone.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from bench.utility.asked import asked, is_asked
+from bench.utility.directed import DIRECTED
 from bench.utility.equal_noise import EQUAL_NOISE
 from bench.utility.gaussian import GAUSSIAN, gaussian_network
 from bench.utility.marginal_based import MarginalBased
@@ -24,6 +26,8 @@ SEEDS = 5
 # Networks with few effects get more seeds where coverage is measured, so that it is over 200.
 MORE_SEEDS: Mapping[str, int] = {"asia": 12}
 
+ASKED = ("alarm-asked", "hailfinder-asked")
+
 MST = MarginalBased("mst")
 AIM = MarginalBased("aim")
 
@@ -36,9 +40,12 @@ class Entry:
     epsilons: tuple[float, ...] = (TARGET_EPSILON,)
     sizes: tuple[int, ...] = SIZES
     seeds: Mapping[str, int] = field(default_factory=dict)  # where other than SEEDS
+    asked: bool = False  # whether it runs on the asked networks, and there alone
 
     def cells(self, world: str) -> Iterator[Cell]:
         """Yield the cells of this arm on a world."""
+        if is_asked(world) is not self.asked:
+            return
         for rows in self.sizes:
             for epsilon in self.epsilons:
                 for seed in range(self.seeds.get(world, SEEDS)):
@@ -68,8 +75,9 @@ def full(*, aim: bool) -> Grid:
         Entry(NO_NOISE),
         Entry(SITES_ALONE, sizes=(SMALL,)),
         *peers,
+        *(Entry(arm, sizes=(SMALL,), asked=True) for arm in (TEN, DIRECTED)),
     )
-    return Grid((*DISCRETE, *GAUSSIAN), entries)
+    return Grid((*DISCRETE, *GAUSSIAN, *ASKED), entries)
 
 
 def quick() -> Grid:
@@ -86,4 +94,6 @@ def quick() -> Grid:
 
 def world_of(name: str) -> World:
     """Return a world by name."""
+    if is_asked(name):
+        return asked(name)
     return network(name) if name in DISCRETE else gaussian_network(name)

@@ -11,9 +11,14 @@ from protocol.study.study import Study
 @lru_cache(maxsize=64)
 def study_of(name: str, body: str, epsilon: float = 1.0, sites: Sites = CENTRAL) -> Study:
     """Return the study with this budget and cohort; `body` is TOML from `graph` on."""
+    return study_within(name, body, f"epsilon = {epsilon}", sites)
+
+
+def study_within(name: str, body: str, budget: str, sites: Sites) -> Study:
+    """Return the study with a budget in TOML, without delta: `epsilon = 1` or `rho = 0.01`."""
     return parse_study(
         f'format = "concause-study/1"\nname = "{name}"\ntitle = "{name}"\nauthor = "Bench"\n'
-        f"expires = 2099-12-31\nbudget = {{ epsilon = {epsilon}, delta = {DELTA} }}\n"
+        f"expires = 2099-12-31\nbudget = {{ {budget}, delta = {DELTA} }}\n"
         f'cohort = {sites.cohort}\ntrust = {{ aggregation = "masking" }}\n{body}'
     )
 

@@ -4,12 +4,14 @@ Ratios are of means over the seeds that both sides have. A comparison that was n
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from bench.harness import Measurement
+from bench.utility.directed import DIRECTED
 from bench.utility.equal_noise import EQUAL_NOISE
-from bench.utility.grid import AIM, LARGE, MST, SIZES, SMALL, TARGET_EPSILON
+from bench.utility.grid import AIM, ASKED, LARGE, MST, SIZES, SMALL, TARGET_EPSILON
 from bench.utility.measures import Score, average
 from bench.utility.ours import NO_NOISE, ONE_CURATOR, TEN
 from bench.utility.results import Cell, Results
@@ -17,36 +19,18 @@ from bench.utility.sites_alone import SITES_ALONE
 
 SMALL_NETWORKS = ("asia", "sachs")  # up to 20 nodes
 LARGE_NETWORKS = ("alarm", "hailfinder")
-
-Measure = Callable[[Score], float]
-
-
-def measurements(results: Results) -> list[Measurement]:
-    """Return every comparison that the results allow, in the order of the issue."""
-    return [
-        *_against(results, "family tables", _family, EQUAL_NOISE.name, 0.7, LARGE_NETWORKS),
-        *_marginal_based(results),
-        *_against(results, "effects", _effect, NO_NOISE.name, 1.3, SMALL_NETWORKS),
-        *_against(results, "effects", _effect, ONE_CURATOR.name, 1.25, worlds_of(results)),
-        *_many_persons(results),
-        *_coverage(results),
-        *_against(results, "effects", _effect, SITES_ALONE.name, 0.5, worlds_of(results)),
-    ]
+COVERED = (0.92, 0.98)
 
 
-def worlds_of(results: Results) -> tuple[str, ...]:
-    """Return the worlds of the results, each once, in their order."""
-    return tuple(dict.fromkeys(cell.world for cell in results))
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One arm's error over another's, at SMALL and TARGET_EPSILON."""
 
-
-def found(results: Results, cell: Cell) -> dict[int, Score]:
-    """Return the scores of a place by seed; the seed of `cell` is ignored."""
-    place = (cell.world, cell.rows, cell.epsilon, cell.arm)
-    return {
-        one.seed: score
-        for one, score in results.items()
-        if (one.world, one.rows, one.epsilon, one.arm) == place
-    }
+    what: str
+    measure: Callable[[Score], float]
+    peer: str
+    target: float  # the most that the ratio may be
+    arm: str = TEN.name
 
 
 def _effect(score: Score) -> float:
@@ -57,71 +41,82 @@ def _family(score: Score) -> float:
     return score.family_error
 
 
-def _against(
-    results: Results,
-    what: str,
-    measure: Measure,
-    peer: str,
-    target: float | None,
-    worlds: Sequence[str],
+TABLES = Comparison("family tables", _family, EQUAL_NOISE.name, 0.7)
+SAMPLING = Comparison("effects", _effect, NO_NOISE.name, 1.3)
+FEDERATION = Comparison("effects", _effect, ONE_CURATOR.name, 1.25)
+POOLING = Comparison("effects", _effect, SITES_ALONE.name, 0.5)
+DIRECTION = Comparison("asked effects", _effect, TEN.name, 0.65, arm=DIRECTED.name)
+PEERS = tuple(Comparison("effects", _effect, peer.name, 0.8) for peer in (MST, AIM))
+MOST_ON_AVERAGE = 0.5  # to the better of PEERS, averaged over networks
+
+
+def measurements(results: Results) -> list[Measurement]:
+    """Return every comparison that the results allow, in the order of the issue."""
+    worlds = tuple(dict.fromkeys(cell.world for cell in results))
+    return [
+        *compared(results, TABLES, LARGE_NETWORKS),
+        *_marginal_based(results, worlds),
+        *compared(results, DIRECTION, ASKED),
+        *compared(results, SAMPLING, SMALL_NETWORKS),
+        *compared(results, FEDERATION, [world for world in worlds if world not in ASKED]),
+        *_many_persons(results),
+        *_coverage(results, [world for world in worlds if world not in ASKED]),
+        *compared(results, POOLING, worlds),
+    ]
+
+
+def compared(
+    results: Results, comparison: Comparison, worlds: Sequence[str]
 ) -> Iterator[Measurement]:
-    """Yield our error beside a peer's on each world at SMALL, where both have the same seeds."""
+    """Yield a comparison on each world where both arms have answered from the same records."""
     for world in worlds:
-        sides = _both(results, world, TEN.name, peer)
-        if sides is None:
-            continue
-        ours, theirs = (float(np.mean([measure(score) for score in side])) for side in sides)
-        yield Measurement(
-            name=f"{what}, {world}, {_place(SMALL)}",
-            value=ours,
-            unit="error",
-            peer=peer,
-            peer_value=theirs,
-            target=target,
-            at_least=False,
+        mine, other = (
+            _by_seed(results, world, SMALL, arm) for arm in (comparison.arm, comparison.peer)
         )
+        seeds = [seed for seed in mine if seed in other and np.isfinite(other[seed].effect_error)]
+        if seeds:
+            yield Measurement(
+                name=f"{comparison.what}, {world}, {_place(SMALL)}",
+                value=float(np.mean([comparison.measure(mine[seed]) for seed in seeds])),
+                unit="error",
+                peer=comparison.peer,
+                peer_value=float(np.mean([comparison.measure(other[seed]) for seed in seeds])),
+                target=comparison.target,
+                at_least=False,
+            )
 
 
-def _both(
-    results: Results, world: str, ours: str, theirs: str
-) -> tuple[list[Score], list[Score]] | None:
-    mine, other = (
-        found(results, Cell(world, SMALL, TARGET_EPSILON, arm, 0)) for arm in (ours, theirs)
-    )
-    seeds = [seed for seed in mine if seed in other and not np.isnan(other[seed].effect_error)]
-    return ([mine[seed] for seed in seeds], [other[seed] for seed in seeds]) if seeds else None
+def _by_seed(results: Results, world: str, rows: int, arm: str) -> dict[int, Score]:
+    place = (world, rows, TARGET_EPSILON, arm)
+    return {
+        cell.seed: score
+        for cell, score in results.items()
+        if (cell.world, cell.rows, cell.epsilon, cell.arm) == place
+    }
 
 
-def _marginal_based(results: Results) -> Iterator[Measurement]:
-    """Yield ours against the better of MST and AIM: each network, and the mean ratio."""
+def _marginal_based(results: Results, worlds: Sequence[str]) -> Iterator[Measurement]:
+    """Yield ours against the better of MST and AIM: on each network, and the mean ratio."""
     best = []
-    for world in worlds_of(results):
-        peers = [
-            one
-            for arm in (MST, AIM)
-            for one in _against(results, "effects", _effect, arm.name, 0.8, (world,))
-        ]
+    for world in worlds:
+        peers = [one for peer in PEERS for one in compared(results, peer, (world,))]
         best += sorted(peers, key=lambda one: -(one.ratio or 0.0))[:1]
     yield from best
     if best:
+        run = [peer.peer for peer in PEERS if any(cell.arm == peer.peer for cell in results)]
         yield Measurement(
-            name=f"effects, mean ratio to the better of {' and '.join(sorted(_peers(results)))}",
+            name=f"effects, mean ratio to the better of {' and '.join(run)}, {_place(SMALL)}",
             value=float(np.mean([one.ratio for one in best if one.ratio])),
             unit="",
-            target=0.5,
+            target=MOST_ON_AVERAGE,
             targets_ratio=False,
             at_least=False,
         )
 
 
-def _peers(results: Results) -> set[str]:
-    return {cell.arm for cell in results} & {MST.name, AIM.name}
-
-
 def _many_persons(results: Results) -> Iterator[Measurement]:
     for world in ("alarm", "sachs"):
-        scores = found(results, Cell(world, LARGE, TARGET_EPSILON, TEN.name, 0))
-        if scores:
+        if scores := _by_seed(results, world, LARGE, TEN.name):
             yield Measurement(
                 name=f"effects, {world}, {_place(LARGE)}",
                 value=average(scores.values()).effect_error,
@@ -132,18 +127,17 @@ def _many_persons(results: Results) -> Iterator[Measurement]:
             )
 
 
-def _coverage(results: Results) -> Iterator[Measurement]:
-    for world in worlds_of(results):
+def _coverage(results: Results, worlds: Sequence[str]) -> Iterator[Measurement]:
+    for world in worlds:
         for rows in SIZES:
-            scores = found(results, Cell(world, rows, TARGET_EPSILON, TEN.name, 0))
-            if scores:
+            if scores := _by_seed(results, world, rows, TEN.name):
                 yield Measurement(
                     name=f"coverage of 95 % intervals, {world}, {_place(rows)}",
                     value=average(scores.values()).coverage,
                     unit="",
-                    target=0.92,
+                    target=COVERED[0],
                     targets_ratio=False,
-                    target_most=0.98,
+                    target_most=COVERED[1],
                 )
 
 
