@@ -136,7 +136,9 @@ def _as_number(truth: Column) -> Column:
 
 
 def _is_missing(column: Column) -> Column:
-    return column.isnan() if column.type().is_floating() else column.isnull()
+    if column.type().is_floating():
+        return column.isnan()
+    return column.cast("int64").isnull()  # ibis writes "NOT x IS NULL" for (NOT x) IS NULL
 
 
 def _function(name: str) -> _Operation:

@@ -94,8 +94,8 @@ class _Reader:
                 return ast.parse(self._source, mode="eval").body
         except SyntaxError as error:
             line, column = (error.lineno or 2) - 2, (error.offset or 1) - 1
-            lines = self._source.splitlines()[1:-1] or [""]
-            found = lines[min(max(line, 0), len(lines) - 1)][max(column, 0) :].strip()
+            lines = [*self._source.split("\n")[1:-1], ""]
+            found = lines[min(line, len(lines) - 1)][column:].strip()
             raise self._not_a_rule(quote(found[:40]) if found else "its end") from error
         except (ValueError, MemoryError, RecursionError) as error:
             raise self._not_a_rule("a text that cannot be read") from error
@@ -160,15 +160,19 @@ class _Reader:
     def _name(self, node: ast.expr) -> str:
         """Return the variable's name: Python's notation for attributes is a name with dots here."""
         match node:
-            case ast.Name(name):
-                return name
-            case ast.Attribute(value=ast.Name() | ast.Attribute() as value, attr=name):
-                return f"{self._name(value)}.{name}"
             case ast.Subscript(value=ast.Name() | ast.Attribute() as value, slice=visit):
-                return f"{self._name(value)}[{self._visit(visit)}]"
-        raise self._refusal(
-            node, "the name of a variable before a dot or a bracket", "x, or x[t-1]"
-        )
+                return f"{self._dotted(value)}[{self._visit(visit)}]"
+        return self._dotted(node)
+
+    def _dotted(self, node: ast.expr) -> str:
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            expected = "the name of a variable before a dot or a bracket"
+            raise self._refusal(node, expected, "x, or x[t-1]")
+        return ".".join([node.id, *reversed(parts)])
 
     def _visit(self, node: ast.expr) -> str:
         match node:
@@ -217,12 +221,12 @@ class _Reader:
         """Return the conjunction of a chain of comparisons."""
         if isinstance(node.ops[0], ast.In | ast.NotIn) and len(node.ops) == 1:
             return self._membership(node, read)
-        values = [read(part) for part in (node.left, *node.comparators)]
         symbols = [_SYMBOLS.get(type(op)) for op in node.ops]
         if None in symbols:
             raise self._refusal(
                 node, f"one of {' '.join(COMPARISONS)} in, each by itself", "x == 'low'"
             )
+        values = [read(part) for part in (node.left, *node.comparators)]
         pairs = zip(symbols, pairwise(values), strict=True)
         links = [self._apply(node, str(symbol), pair) for symbol, pair in pairs]
         return links[0] if len(links) == 1 else self._merged(node, "and", links)
@@ -288,13 +292,13 @@ class _Reader:
     def _too_deep(self, node: ast.expr) -> StudyProblems:
         return self._refusal(
             node,
-            f"at most {MAX_DEPTH} operations or cases inside one another, comparisons counted twice",
+            f"at most {MAX_DEPTH} operations or cases inside one another, comparisons twice",
             "long sums in groups, (a + b + c) + (d + e + f), or a variable with a rule of its own",
         )
 
     def _refusal(self, node: ast.expr, expected: str, remedy: str) -> StudyProblems:
         found = ast.get_source_segment(self._source, node) or ""
-        before = self._source.splitlines()[node.lineno - 1].encode()[: node.col_offset].decode()
+        before = self._source.split("\n")[node.lineno - 1].encode()[: node.col_offset].decode()
         place = f"column {len(before) + 1}"
         if node.lineno > 2:
             place = f"line {node.lineno - 1}, {place}"

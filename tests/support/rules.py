@@ -41,6 +41,11 @@ _EXACT = ("abs", "floor", "ceil", "round", "sqrt")  # to the last bit, in every 
 _ROUNDED = ("exp", "log")
 
 
+def dice(seed: int) -> Random:
+    """Return the same choices for the same seed."""
+    return Random(seed)  # noqa: S311 -- nothing here is secret
+
+
 def columns(random: Random, rows: int) -> dict[str, Column]:
     """Return columns of VARIABLES; missing and awkward values are frequent."""
 
@@ -172,10 +177,8 @@ class RowAlgebra:
 
     def apply(self, operation: str, *columns: _Value) -> _Value:
         match operation, columns:
-            case "and", _:
-                return False if False in columns else (None if None in columns else True)
-            case "or", _:
-                return True if True in columns else (None if None in columns else False)
+            case "and" | "or", _ if (operation == "or") in columns:
+                return operation == "or"
             case "choose", (None, _, _):
                 return None
             case "choose", (condition, first, second):
@@ -224,6 +227,8 @@ _PLAIN: Mapping[str, Callable[..., float]] = {
     "min": min,
     "max": max,
     "negative": lambda a: -a,
+    "and": lambda a, b: a and b,
+    "or": lambda a, b: a or b,
     "not": lambda a: not a,
     "as_number": float,
     "as_truth": bool,
