@@ -14,7 +14,7 @@ from bench.utility.equal_noise import EQUAL_NOISE
 from bench.utility.grid import AIM, ASKED, LARGE, MST, SIZES, SMALL, TARGET_EPSILON
 from bench.utility.measures import Score, average
 from bench.utility.ours import NO_NOISE, ONE_CURATOR, TEN
-from bench.utility.results import Cell, Results
+from bench.utility.results import Results
 from bench.utility.sites_alone import SITES_ALONE
 
 SMALL_NETWORKS = ("asia", "sachs")  # up to 20 nodes
