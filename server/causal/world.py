@@ -181,7 +181,7 @@ def quantile(response: Response, predictor: Reals, scale: Reals, uniform: Reals)
     size = 1.0 / np.maximum(scale, 1e-9)
     chance = size / (size + mean)
     guess = special.nbdtrik(uniform, size, chance)
-    found: Reals = _least_count(lambda k: special.nbdtr(k, size, chance), guess, uniform)
+    found: Reals = _least_count(lambda k: special.betainc(size, k + 1, chance), guess, uniform)
     return found
 
 

@@ -33,6 +33,7 @@ _PRIOR_DEVIATION = 3.0
 _CONSTANT_DEVIATION = 10.0
 _STEPS = 60
 _LARGEST_STEP = 1.0
+_HALVINGS = 6
 _STEP = 1e-4  # of numerical derivatives, on the scale of the link
 _SMALLEST_SHARE = 1e-12
 
@@ -45,7 +46,19 @@ class Design:
 
     names: tuple[str, ...]
     columns: Reals  # shape (R, 1 + terms); natural units
-    spread: Reals  # standard deviation of each column over the persons, 1 for the constant
+    centre: Reals  # mean of each column over the persons, 0 for the constant
+    spread: Reals  # its standard deviation, 1 for the constant
+
+    @property
+    def standard(self) -> Reals:
+        """Return the columns with mean 0 and standard deviation 1, except the constant."""
+        return np.asarray((self.columns - self.centre) / self.spread)
+
+    def natural(self, coefficients: Reals) -> Reals:
+        """Return coefficients of `standard`, shape (.., 1 + terms), as those of `columns`."""
+        found = coefficients / self.spread
+        found[..., 0] -= found[..., 1:] @ self.centre[1:]
+        return np.asarray(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,21 +88,28 @@ def fit_table_regression(
     variable = study.variable(family.node)
     counts = variable.ranges if isinstance(variable, Count) else None
     dispersed = family.mechanism.kind == "negative-binomial"
-    equations = _Equations(design.columns / design.spread, noisy, counts, dispersed)
+    equations = _Equations(design.standard, noisy, counts, dispersed)
     mean, precision = _solve(equations)
     factor = np.linalg.cholesky(precision)
     normal = generator.standard_normal((draws, len(mean)))
     drawn = mean + np.sqrt(WIDENING) * np.linalg.solve(factor.T, normal.T).T
-    columns = len(design.names)
-    names = (*design.names, *(["log dispersion"] if dispersed else []))
-    spread = np.concatenate([design.spread, [1.0] * dispersed])
     return TableRegression(
         table=_shares(equations, mean),
         draws=np.array([_shares(equations, one) for one in drawn]).reshape(
             draws, len(noisy.table), noisy.codes
         ),
-        terms=Terms(names, mean / spread, drawn / spread[: columns + dispersed]),
+        terms=_terms(design, mean, drawn),
     )
+
+
+def _terms(design: Design, mean: Reals, drawn: Reals) -> Terms:
+    columns = len(design.names)
+    names = (*design.names, *(["log dispersion"] if len(mean) > columns else []))
+    estimate, draws = (
+        np.concatenate([design.natural(one[..., :columns]), one[..., columns:]], axis=-1)
+        for one in (mean, drawn)
+    )
+    return Terms(names, estimate, draws)
 
 
 def design_of(study: Study, family: Family, totals: Reals) -> Design:
@@ -113,9 +133,11 @@ def design_of(study: Study, family: Family, totals: Reals) -> Design:
                 columns.append((own == code).astype(np.float64))
     found = np.array(columns).T
     weights = totals / totals.sum() if totals.sum() > 0 else np.full(len(totals), 1 / len(totals))
-    spread = np.sqrt(np.maximum(weights @ found**2 - (weights @ found) ** 2, 0.0))
-    spread[(spread < 1e-9)] = 1.0
-    return Design(tuple(names), found, spread)
+    centre = weights @ found
+    spread = np.sqrt(weights @ (found - centre) ** 2)
+    spread[spread < 1e-9] = 1.0
+    centre[0] = 0.0
+    return Design(tuple(names), found, centre, spread)
 
 
 def _solve(equations: _Equations) -> tuple[Reals, Reals]:
@@ -132,10 +154,30 @@ def _solve(equations: _Equations) -> tuple[Reals, Reals]:
         weighted = np.linalg.solve(spread, slope)
         precision = slope.T @ weighted + prior
         step = np.linalg.solve(precision, weighted.T @ gap - prior @ (found - centre))
-        found = found + step / max(1.0, float(np.abs(step).max()) / _LARGEST_STEP)
+        step /= max(1.0, float(np.abs(step).max()) / _LARGEST_STEP)
+        found = _shortened(equations, found, step, (spread, prior, centre))
         if float(np.abs(step).max()) < 1e-8:
             break
     return found, precision
+
+
+def _shortened(
+    equations: _Equations, found: Reals, step: Reals, fixed: tuple[Reals, Reals, Reals]
+) -> Reals:
+    """Return `found` moved by the step, halved until the equations are met better."""
+    spread, prior, centre = fixed
+
+    def distance(at: Reals) -> float:
+        gap = _residual(equations, _shares(equations, at))
+        away = at - centre
+        return float(gap @ np.linalg.solve(spread, gap) + away @ prior @ away)
+
+    before = distance(found)
+    for _ in range(_HALVINGS):
+        if distance(found + step) <= before:
+            return found + step
+        step = step / 2
+    return found
 
 
 def _start(equations: _Equations) -> float:
@@ -163,13 +205,10 @@ def _functionals(equations: _Equations) -> list[tuple[Reals, Reals]]:
 
 def _gap(equations: _Equations, found: Reals) -> tuple[Reals, Reals, Reals]:
     """Return g, its derivative by the parameters with the sign turned, and its covariance."""
-    family, totals = equations.family, equations.family.totals
+    totals = equations.family.totals
     shares = _shares(equations, found)
     functionals = _functionals(equations)
-    expected = totals[:, None] * shares
-    gap = np.concatenate(
-        [rows.T @ ((family.table - expected) @ codes) for rows, codes in functionals]
-    )
+    gap = _residual(equations, shares)
     slope = np.empty((len(gap), len(found)))
     for at in range(len(found)):
         step = np.zeros(len(found))
@@ -178,6 +217,13 @@ def _gap(equations: _Equations, found: Reals) -> tuple[Reals, Reals, Reals]:
         moved = totals[:, None] * turned
         slope[:, at] = np.concatenate([rows.T @ (moved @ codes) for rows, codes in functionals])
     return gap, slope, _covariance(equations, shares, functionals)
+
+
+def _residual(equations: _Equations, shares: Reals) -> Reals:
+    """Return g for the codes' shares, shape (R, k)."""
+    family = equations.family
+    left = family.table - family.totals[:, None] * shares
+    return np.concatenate([rows.T @ (left @ codes) for rows, codes in _functionals(equations)])
 
 
 def _covariance(
@@ -224,4 +270,4 @@ def _shares(equations: _Equations, found: Reals) -> Reals:
 def _distribution(count: int, mean: NDArray[np.float64], size: float | None) -> Reals:
     if size is None:
         return np.asarray(special.pdtr(count, mean))
-    return np.asarray(special.nbdtr(count, size, size / (size + mean)))
+    return np.asarray(special.betainc(size, count + 1, size / (size + mean)))
