@@ -127,4 +127,5 @@ def _conditional(joint: Joint, graph: CausalGraph, node: str) -> Joint:
     dropped = tuple(axis for axis, name in enumerate(graph.nodes) if name not in family)
     table = joint.sum(axis=dropped, keepdims=True)
     rows = table.sum(axis=graph.nodes.index(node), keepdims=True)
-    return np.divide(table, rows, out=np.full_like(table, -1.0), where=rows > 0)
+    conditional: Joint = np.divide(table, rows, out=np.full_like(table, -1.0), where=rows > 0)
+    return conditional
