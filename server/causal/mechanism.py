@@ -105,6 +105,15 @@ class RuleMechanism:
 Mechanism: TypeAlias = TableMechanism | RegressionMechanism | RuleMechanism
 
 
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Why a reader should doubt one mechanism; shown in the report."""
+
+    node: str
+    code: str  # stable, in kebab-case
+    text: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
     """Where the values of a binned variable lie inside their bins: a piecewise even spread.
