@@ -181,7 +181,14 @@ def _rows_table(readiness: Readiness) -> Table:
         "left out: above the bound per unit": rows.over_bound,
         "rows that count": rows.counted,
         "units": rows.units,
+        "units with rows above the bound": rows.units_over_bound,
     }
+    if rows.without_visit is not None:
+        shown |= {
+            "left out: no visit of the study": rows.without_visit,
+            "rows at the first visit": rows.first_visits,
+            "pairs of successive visits": rows.transitions,
+        }
     texts = {name: "-" if count is None else f"{count:,}" for name, count in shown.items()}
     return facts("Records (local: not for others)", texts)
 

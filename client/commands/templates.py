@@ -45,11 +45,18 @@ path = {_text(choices.data)}
 # Who is one person: a column, or your word that no person has two rows.
 {"" if column else "# "}unit_column = {_text(column or "person_id")}
 {"" if attested else "# "}one_row_per_unit = true
+# For longitudinal studies: the visit of a row, 0, 1, 2, ...
+# visit_column = "visit"
 
 # Only for variables whose column is named or spelled in another way than in the study.
 # [mapping.smoker]
 # column = "smokes"
 # values = {{ "yes" = "1", "no" = "0" }}
+# A survival variable has two columns; values say what the event's words mean.
+# [mapping.death]
+# time = "days"
+# event = "status"
+# values = {{ "died" = "event", "alive" = "censored" }}
 
 [flower]
 # The coordinator's SuperLink; the site only dials out.

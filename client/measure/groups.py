@@ -19,9 +19,9 @@ def supersets(families: Iterable[Clique], study: Study) -> tuple[Clique, ...]:
     """Return cliques of at most `MAX_CELLS` cells that cover `families`; a larger one is alone.
 
     Greedy: the largest family first, each into the superset whose table it multiplies least.
-    Variables are in the order of the causal graph; the result depends on the study alone.
+    Columns are in the order of the causal graph; the result depends on the study alone.
     """
-    rank = {node: place for place, node in enumerate(study.causal_graph.nodes)}
+    rank = _ranks(study)
     ordered = sorted(
         families, key=lambda family: (-_cells(study, family), [rank[name] for name in family])
     )
@@ -51,6 +51,14 @@ def marginal(table: Counts, group: Clique, clique: Clique) -> Counts:
     return summed.transpose([left.index(name) for name in clique])
 
 
+def _ranks(study: Study) -> dict[str, int]:
+    """Return the place of every variable, or of every column of a longitudinal study."""
+    if study.time is None:
+        return {node: place for place, node in enumerate(study.causal_graph.nodes)}
+    columns = dict.fromkeys(name for family in study.families for name in family.clique)
+    return {column: place for place, column in enumerate(columns)}
+
+
 def _best_host(
     groups: Sequence[frozenset[str]], family: frozenset[str], study: Study
 ) -> int | None:
@@ -64,5 +72,5 @@ def _best_host(
     return best
 
 
-def _cells(study: Study, variables: Iterable[str]) -> int:
-    return prod(study.variables[name].size for name in variables)
+def _cells(study: Study, columns: Iterable[str]) -> int:
+    return prod(study.variable(name).size for name in columns)

@@ -1,7 +1,7 @@
-"""The statistics of one site, before noise: every residual table of the plan, in one vector.
+"""The statistics of one site, before noise: every block of the plan, in one vector.
 
-Contingency tables come from a source, already over the public domain and bounded per unit. What
-is returned here must not leave the site without noise.
+Sums of integers come from a source, already over the public domain and bounded per unit. What is
+returned here must not leave the site without noise.
 """
 
 from math import prod
@@ -14,9 +14,11 @@ from client.source.count_source import CountSource
 from protocol.errors import UsageError
 from protocol.identifiers import MAX_SITES
 from protocol.privacy.limits import MAX_SUM
-from protocol.privacy.plan import StatisticsPlan
+from protocol.privacy.plan import Block, StatisticsPlan
 from protocol.privacy.residuals import residual_table
+from protocol.study.families import Family, Population
 from protocol.study.study import Study
+from protocol.study.time import transition_unit
 
 Integers = NDArray[np.int64]  # shape (plan.length,), in plan order
 
@@ -30,30 +32,75 @@ def measure(plan: StatisticsPlan, study: Study, source: CountSource) -> Integers
         UsageError: the records do not fit the study, or are too many for 64-bit sums.
         StorageError: the records cannot be read.
     """
-    groups = supersets(plan.tables(), study)
-    tables = source.counts(groups)
-    check_overflow(plan, rows=int(tables[groups[0]].sum()))
     statistics = np.zeros(plan.length, np.int64)
-    for block in plan.residuals():
-        host = host_of(block.clique, groups, study)
-        table = residual_table(marginal(tables[host], host, block.clique))
-        statistics[block.span] = table.ravel()
+    for population in populations(plan):
+        _measure_residuals(plan, study, source, population, statistics)
+    histograms = [block for block in plan.blocks if block.kind == "histogram"]
+    counted = source.histograms([block.clique[0] for block in histograms]) if histograms else {}
+    for block in histograms:
+        statistics[block.span] = counted[block.clique[0]]
+    for block in plan.blocks:
+        if block.kind == "moments":
+            statistics[block.span] = source.moments(_family_of(plan, block)).ravel()
     return statistics
 
 
-def check_overflow(plan: StatisticsPlan, *, rows: int) -> None:
-    """Check that sums over sites of so many `rows` each stay within 64 bits.
+def populations(plan: StatisticsPlan) -> tuple[Population, ...]:
+    """Return the populations of a plan, in its order."""
+    return tuple(dict.fromkeys(block.population for block in plan.blocks))
 
-    An element of a block is at most rows * prod_i (m_i - 1) in absolute value; a round has at
-    most `MAX_SITES` sites.
+
+def _measure_residuals(
+    plan: StatisticsPlan,
+    study: Study,
+    source: CountSource,
+    population: Population,
+    statistics: Integers,
+) -> None:
+    """Write the residual tables of a population, once it is sure that all its sums fit."""
+    groups = supersets(plan.tables(population), study) or ((),)
+    tables = source.counts(groups, population)
+    weight = int(tables[groups[0]].sum())
+    check_overflow(plan, population, persons=-(-weight // _unit(study, population)))
+    for block in plan.residuals(population):
+        host = host_of(block.clique, groups, study)
+        table = residual_table(marginal(tables[host], host, block.clique))
+        statistics[block.span] = table.ravel()
+
+
+def check_overflow(plan: StatisticsPlan, population: Population, *, persons: int) -> None:
+    """Check that sums over sites of so many `persons` each stay within 64 bits.
+
+    `persons` are rows, or units with transitions. A round has at most `MAX_SITES` sites.
 
     Raises:
-        UsageError: one could.
+        UsageError: one could leave them.
     """
-    largest = max(prod(size - 1 for size in block.shape) for block in plan.blocks)
-    if rows * largest * MAX_SITES >= MAX_SUM:
+    largest = max(largest_of(block) for block in plan.blocks if block.population == population)
+    if persons * largest * MAX_SITES >= MAX_SUM:
         raise UsageError(
             "too-many-rows",
             "Expected few enough records for 64-bit sums, found more.",
             "Split the study's largest family, or give its variables fewer levels.",
         )
+
+
+def largest_of(block: Block) -> int:
+    """Return the most, in size, that a row, or all transitions of a unit, add to an element."""
+    if block.kind == "residual":
+        return block.unit * prod(size - 1 for size in block.shape)
+    return block.unit
+
+
+def _unit(study: Study, population: Population) -> int:
+    """Return the weight of a row, or of all transitions of a unit."""
+    return transition_unit(study.time) if population == "transitions" and study.time else 1
+
+
+def _family_of(plan: StatisticsPlan, block: Block) -> Family:
+    (family,) = (
+        family
+        for family in plan.families
+        if family.population == block.population and family.node == block.clique[-1]
+    )
+    return family

@@ -17,6 +17,8 @@ from client.source.count_source import Counts
 from client.source.engine import Engine, Limits, Tally
 from client.source.fingerprint import Fingerprint, file_state, fingerprint
 from client.source.inspection import inspect
+from client.source.populations import Populations
+from client.source.products import Products
 from client.source.readiness import Readiness
 from client.source.row_bound import row_bound
 from client.source.site_table import Mapping, SiteData, check_mapping, data_files, data_format
@@ -25,8 +27,11 @@ from client.source.study_columns import StudyColumns
 from client.source.tallies import Tallies
 from protocol.errors import StorageError, UsageError
 from protocol.identifiers import Digest
+from protocol.privacy.moments import elements
+from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from protocol.study.study import Study
+from protocol.study.variables import Numeric
 
 MAX_TABLE_CELLS = 2**24
 
@@ -68,7 +73,9 @@ class DuckDBSource:
             self._spill.wipe()
             raise
         self._columns = StudyColumns(self._engine.records, mapping, study)
-        self._tallies = Tallies(self._engine, self._columns, self._bound)
+        self._populations = Populations(self._engine, self._columns, self._bound)
+        self._tallies = Tallies(self._engine, self._columns, self._populations)
+        self._products = Products(self._engine, self._columns, self._populations)
 
     def __enter__(self) -> Self:
         return self
@@ -86,20 +93,53 @@ class DuckDBSource:
         self._engine.close()
         self._spill.wipe()
 
-    def counts(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
+    def counts(
+        self, cliques: Sequence[Clique], population: Population = "units"
+    ) -> dict[Clique, Counts]:
         """Return the table of each clique; see `CountSource.counts`.
 
         Raises:
             UsageError: a variable or the unit has no fitting column, or a table is too large.
             StorageError: the files changed since this source was opened, or the engine failed.
         """
-        sizes = {clique: self._columns.study.sizes(clique) for clique in cliques}
-        for shape in sizes.values():
+        shapes = {clique: self._columns.study.sizes(clique) for clique in cliques}
+        for shape in shapes.values():
             _check_cells(shape)
         self._check_columns()
-        tallies = self._tallies.of(cliques)
+        found = self._tallies.of(cliques, population)
         self._check_unchanged()
-        return {clique: _dense(tallies[clique], sizes[clique]) for clique in cliques}
+        return {clique: _dense(found[clique], shapes[clique]) for clique in cliques}
+
+    def histograms(self, columns: Sequence[str]) -> dict[str, Counts]:
+        """Return the histogram of each column; see `CountSource.histograms`.
+
+        Raises:
+            UsageError: a variable or the unit has no fitting column, or a histogram is too large.
+            StorageError: the files changed since this source was opened, or the engine failed.
+        """
+        shapes = {column: (self._parts(column),) for column in columns}
+        for shape in shapes.values():
+            _check_cells(shape)
+        self._check_columns()
+        found = self._tallies.parts(columns)
+        self._check_unchanged()
+        return {column: _dense(found[column], shapes[column]) for column in columns}
+
+    def moments(self, family: Family) -> Counts:
+        """Return the moments of a family; see `CountSource.moments`.
+
+        Raises:
+            UsageError: a variable or the unit has no fitting column, or there are too many cells.
+            StorageError: the files changed since this source was opened, or the engine failed.
+        """
+        shape = (*self._columns.study.sizes(family.rows), elements(len(family.regressors)))
+        _check_cells(shape)
+        self._check_columns()
+        found = self._products.of(family)
+        self._check_unchanged()
+        dense = np.zeros((prod(shape[:-1]), shape[-1]), np.int64)
+        dense[found.values] = found.sums
+        return dense.reshape(shape)
 
     def snapshot(self) -> Digest:
         """Return the digest of `fingerprint`."""
@@ -131,8 +171,15 @@ class DuckDBSource:
         except UsageError:  # the findings say which column, and what to do
             counted = None
         else:
-            counted = int(self.counts([()])[()])
+            counted = self._populations.sizes()
+        self._check_unchanged()
         return inspect(self._engine, self._columns, self._bound, counted)
+
+    def _parts(self, column: str) -> int:
+        variable = self._columns.study.variable(column)
+        if not isinstance(variable, Numeric):
+            raise TypeError("a histogram of what is no number")
+        return len(variable.part_edges) - 1
 
     def _check_columns(self) -> None:
         self._columns.check()
@@ -172,6 +219,7 @@ def _check_different(found: Fingerprint) -> None:
 
 
 def _dense(tally: Tally, shape: tuple[int, ...]) -> Counts:
+    """Return a table with axes `shape` of the cells that are there; what has none is left out."""
     table = np.zeros(prod(shape), np.int64)
     table[tally.values] = tally.times
     return table.reshape(shape)

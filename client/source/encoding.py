@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import ibis
 
 from client.source.spelling import Spellings
-from protocol.study.variables import Numeric, Variable
+from protocol.study.variables import Count, Numeric, Variable
 
 Column: TypeAlias = Any  # an ibis expression of one column, or of one value
 
@@ -27,8 +27,8 @@ _WHITE_SPACE = (  # of Unicode, as in Python's `str.strip`
 )
 
 
-class _Kind(Enum):
-    """How a column is compared; the values of number kinds are ibis type names."""
+class Kind(Enum):
+    """How a column is compared; the values are ibis type names."""
 
     TEXT = "string"
     INTEGER = "int64"
@@ -46,18 +46,18 @@ class Fates:
 
     missing: int | None
     unknown: int | None
-    below: int = 0
-    above: int = 0
+    below: int | None = 0
+    above: int | None = 0
 
 
 def fates_of(variable: Variable) -> Fates:
     """Return the study's rule for what it does not declare.
 
     Missing values are MISSING, undeclared levels OTHER, if the study has these. Numbers outside
-    the edges go to the nearest bin; in a numeric variable, what is no number counts as missing.
+    the edges go to the nearest bin; where numbers are expected, what is none counts as missing.
     """
     match variable:
-        case Numeric():
+        case Numeric() | Count():
             last_bin = len(variable.edges) - 2
             return Fates(variable.missing_code, variable.missing_code, 0, last_bin)
         case _:
@@ -72,15 +72,27 @@ def is_readable(column: Column) -> bool:
 def encoded(column: Column, variable: Variable, known: Spellings, fates: Fates) -> Column:
     """Return the int32 code of `column` in the domain of `variable`; NULL leaves the record out.
 
-    Precondition: `is_readable(column)`.
+    Precondition: `is_readable(column)`; the variable is in one column.
     """
-    value, kind = _readable(column)
-    absent = value.isnull()
-    if kind in (_Kind.FLOAT32, _Kind.FLOAT64):
-        absent = absent | value.isnan()
-    undeclared = _unspelled(value, kind, variable, fates)
-    codes = _spelled(value, kind, known)  # first, since most values are spelled; NULL never is
-    return ibis.coalesce(*codes, ibis.cases((absent, _code(fates.missing)), else_=undeclared))
+    value, kind = readable(column)
+    undeclared = code_literal(fates.unknown)
+    if isinstance(variable, Numeric | Count):
+        undeclared = _binned_by_fate(value, kind, variable, fates)
+    absent = value.isnull() | is_nan(value, kind)
+    codes = spelled(value, kind, known)  # first, since most values are spelled; NULL never is
+    return ibis.coalesce(
+        *codes, ibis.cases((absent, code_literal(fates.missing)), else_=undeclared)
+    )
+
+
+def as_number(value: Column, kind: Kind) -> tuple[Column, Kind]:
+    """Return text as float64, NULL where it is no number; numbers as they are."""
+    return (value.try_cast("float64"), Kind.FLOAT64) if kind is Kind.TEXT else (value, kind)
+
+
+def is_nan(value: Column, kind: Kind) -> Column:
+    """Return whether a number is NaN; NULL, or false, for NULL."""
+    return value.isnan() if kind in (Kind.FLOAT32, Kind.FLOAT64) else ibis.literal(value=False)
 
 
 def plain_text(column: Column) -> Column:
@@ -95,11 +107,11 @@ def plain_text(column: Column) -> Column:
     """
     if column.type().is_decimal():
         return column.cast("string").re_replace(_DECIMAL, r"\1\2")
-    value, kind = _readable(column)
+    value, kind = readable(column)
     match kind:
-        case _Kind.INTEGER:
+        case Kind.INTEGER:
             return value.cast("string")
-        case _Kind.TEXT:
+        case Kind.TEXT:
             text = _trim(value.cast("string"), _WHITE_SPACE).nullif("")
             whole = text.re_replace(_WHOLE, r"\1")
             return ibis.cases((text.endswith("0"), whole), else_=text)
@@ -116,19 +128,19 @@ def _trim(text: str, characters: str) -> str:  # type: ignore[empty-body]
     """Return `text` without the `characters` at its ends; ibis's own knows ASCII ones alone."""
 
 
-def _kind_of(column: Column) -> _Kind | None:
+def _kind_of(column: Column) -> Kind | None:
     type_ = column.type()
     if type_.is_integer():
-        return _Kind.INTEGER
+        return Kind.INTEGER
     if type_.is_float32():
-        return _Kind.FLOAT32
+        return Kind.FLOAT32
     if type_.is_floating() or type_.is_decimal():
-        return _Kind.FLOAT64
+        return Kind.FLOAT64
     textual = type_.is_string() or type_.is_boolean() or type_.is_date() or type_.is_uuid()
-    return _Kind.TEXT if textual else None
+    return Kind.TEXT if textual else None
 
 
-def _readable(column: Column) -> tuple[Column, _Kind]:
+def readable(column: Column) -> tuple[Column, Kind]:
     """Return the column as one of the kinds, without a cast where it is one."""
     kind = _kind_of(column)
     if kind is None:
@@ -138,61 +150,69 @@ def _readable(column: Column) -> tuple[Column, _Kind]:
     return column.cast(kind.value), kind
 
 
-def _spelled(value: Column, kind: _Kind, known: Spellings) -> list[Column]:
+def spelled(value: Column, kind: Kind, known: Spellings) -> list[Column]:
     """Return the codes by equal text, then by equal number; each NULL where nothing is equal."""
-    if kind is not _Kind.TEXT:
+    if kind is not Kind.TEXT:
         return _looked_up(value, known.by_number, kind)
     by_text = _looked_up(value, known.by_text, kind)
     number = value.try_cast("float64")
-    return by_text + _looked_up(number, known.by_number, _Kind.FLOAT64)
+    return by_text + _looked_up(number, known.by_number, Kind.FLOAT64)
 
 
 def _looked_up(
-    value: Column, codes: Mapping[str, int] | Mapping[float, int], kind: _Kind
+    value: Column, codes: Mapping[str, int] | Mapping[float, int], kind: Kind
 ) -> list[Column]:
     keys: list[Any] = list(codes)
-    if kind is _Kind.INTEGER:
+    if kind is Kind.INTEGER:
         keys = [key for key in keys if _is_int64(key)]
     keys.sort(key=lambda key: key.encode() if isinstance(key, str) else key)
-    pairs = [(_literal(key, kind), codes[key]) for key in keys]
+    pairs = [(literal(key, kind), codes[key]) for key in keys]
     return [_bisected(value, pairs)] if pairs else []
 
 
 def _bisected(value: Column, pairs: Sequence[tuple[Any, int]]) -> Column:
     """Return the code of the key that equals `value`, NULL if none; `pairs` rise by key."""
     if len(pairs) <= _LEAF:
-        return ibis.cases(*((value == key, _code(code)) for key, code in pairs), else_=_code(None))
+        return ibis.cases(
+            *((value == key, code_literal(code)) for key, code in pairs), else_=code_literal(None)
+        )
     middle = len(pairs) // 2
     below, above = _bisected(value, pairs[:middle]), _bisected(value, pairs[middle:])
     return ibis.cases((value < pairs[middle][0], below), else_=above)
 
 
-def _unspelled(value: Column, kind: _Kind, variable: Variable, fates: Fates) -> Column:
-    if not isinstance(variable, Numeric):
-        return _code(fates.unknown)
-    if kind is not _Kind.TEXT:
-        return _binned(value, kind, variable, fates)
-    number = value.try_cast("float64")
+def binned(
+    value: Column, kind: Kind, edges: Sequence[Decimal], outside: tuple[Column, Column]
+) -> Column:
+    """Return the bin of a number that is neither NULL nor NaN, as int32.
+
+    The last bin includes its upper edge; `outside` are the codes below and above all edges.
+    """
+    cuts = [literal(edge, kind) for edge in edges]
     return ibis.cases(
-        (number.isnull(), _code(fates.unknown)),
-        (number.isnan(), _code(fates.missing)),
-        else_=_binned(number, _Kind.FLOAT64, variable, fates),
+        (value < cuts[0], outside[0]),
+        (value > cuts[-1], outside[1]),
+        else_=_bin(value, cuts[1:-1], 0),
     )
 
 
-def _binned(value: Column, kind: _Kind, variable: Numeric, fates: Fates) -> Column:
-    edges = [_literal(edge, kind) for edge in variable.edges]
+def _binned_by_fate(value: Column, kind: Kind, variable: Numeric | Count, fates: Fates) -> Column:
+    number, number_kind = as_number(value, kind)
+    outside = code_literal(fates.below), code_literal(fates.above)
+    found = binned(number, number_kind, variable.edges, outside)
+    if kind is not Kind.TEXT:
+        return found
     return ibis.cases(
-        (value < edges[0], _code(fates.below)),
-        (value > edges[-1], _code(fates.above)),
-        else_=_bin(value, edges[1:-1], 0),
+        (number.isnull(), code_literal(fates.unknown)),
+        (number.isnan(), code_literal(fates.missing)),
+        else_=found,
     )
 
 
 def _bin(value: Column, edges: Sequence[Any], first: int) -> Column:
     """Return `first` plus the number of rising `edges` that are at most `value`."""
     if not edges:
-        return _code(first)
+        return code_literal(first)
     middle = len(edges) // 2
     below = _bin(value, edges[:middle], first)
     above = _bin(value, edges[middle + 1 :], first + middle + 1)
@@ -203,15 +223,16 @@ def _is_int64(number: float) -> bool:
     return number == int(number) and abs(number) < _INT64_LIMIT
 
 
-def _literal(value: str | float | Decimal, kind: _Kind) -> Column:
+def literal(value: str | float | Decimal, kind: Kind) -> Column:
     """Return a literal that the engine compares with a column of this kind without rounding."""
     if isinstance(value, str):
         return ibis.literal(value)
-    if kind is _Kind.INTEGER and value == int(value):
+    if kind is Kind.INTEGER and value == int(value):
         return ibis.literal(int(value))
     number = ibis.literal(str(value))  # through text: engines round decimal literals differently
-    return number.cast("float64" if kind is _Kind.INTEGER else kind.value)
+    return number.cast("float64" if kind is Kind.INTEGER else kind.value)
 
 
-def _code(code: int | None) -> Column:
+def code_literal(code: int | None) -> Column:
+    """Return a code as int32."""
     return ibis.null("int32") if code is None else ibis.literal(code, "int32")

@@ -37,6 +37,12 @@ _CSV = (
 )
 
 
+def exact_sum(integers: Column) -> Column:
+    """Return the sum of integers in 64 bits; the engine fails where it does not fit."""
+    # DuckDB's sum has 128 bits; ibis takes it for 64 and would drop a plain cast.
+    return integers.cast("int64").sum().cast("decimal(38, 0)").cast("int64")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a measurement may take of the machine; `memory` in DuckDB's notation, as "1GB".
@@ -64,6 +70,14 @@ class Tally:
     values: NDArray[np.int64]
     times: NDArray[np.int64]
     nulls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The distinct values of an expression, shape (groups,), and sums, shape (groups, sums)."""
+
+    values: NDArray[np.int64]
+    sums: NDArray[np.int64]
 
 
 class Engine:
@@ -117,8 +131,7 @@ class Engine:
     def tally(self, rows: Rows, index: Column, times: Column) -> Tally:
         """Return how often each `index` is in `rows`, where each row stands for `times` records."""
         selected = rows.select(index=index, times=times)
-        # DuckDB's sum has 128 bits; ibis takes it for 64 and would drop a plain cast.
-        total = selected["times"].sum().cast("decimal(38, 0)").cast("int64")
+        total = exact_sum(selected["times"])
         with _engine_errors():
             query = _sql(selected.group_by("index").agg(times=total))
             found = self._connection.execute(query).fetchnumpy()
@@ -127,10 +140,25 @@ class Engine:
         present = values.data[~null].astype(np.int64)
         return Tally(present, all_times[~null], int(all_times[null].sum()))
 
-    def kept(self, rows: Rows) -> Rows:
-        """Return `rows` as the one temporary table of this connection, computed now."""
-        self.run(f"CREATE TEMPORARY TABLE kept AS {_sql(rows)}")
-        return ibis.table(rows.schema(), name="kept")
+    def sums(self, rows: Rows, index: Column, summed: Sequence[Column]) -> Sums:
+        """Return, per `index` in `rows`, the sum of each of the integers `summed`, exactly.
+
+        Raises:
+            StorageError: a sum leaves 64 bits.
+        """
+        names = [f"s{place}" for place in range(len(summed))]
+        selected = rows.select(index=index, **dict(zip(names, summed, strict=True)))
+        totals = {name: exact_sum(selected[name]) for name in names}
+        with _engine_errors():
+            query = _sql(selected.group_by("index").agg(**totals))
+            found = self._connection.execute(query).fetchnumpy()
+        columns = [np.ma.getdata(found[name]).astype(np.int64) for name in names]
+        return Sums(np.ma.getdata(found["index"]).astype(np.int64), np.stack(columns, axis=1))
+
+    def kept(self, rows: Rows, name: str) -> Rows:
+        """Return `rows` as a temporary table of this connection, computed now."""
+        self.run(f"CREATE TEMPORARY TABLE {name} AS {_sql(rows)}")
+        return ibis.table(rows.schema(), name=name)
 
     def run(self, statement: str) -> None:
         """Run one SQL statement, under the lock like everything else."""

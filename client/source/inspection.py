@@ -1,15 +1,19 @@
 """The queries behind `concause site check`: what a measurement would find in the records."""
 
-from client.source.bounding import UNIT, Rows, check_unit, lacks_code, with_unit
+import ibis
+
+from client.source.bounding import UNIT, VISIT, Rows, check_unit, lacks_code, with_unit
 from client.source.encoding import Fates
 from client.source.engine import Engine
 from client.source.hints import row_hints, variable_hints
+from client.source.populations import PopulationSizes
 from client.source.readiness import Readiness, RowReadiness, VariableReadiness
 from client.source.row_bound import RowBound
 from client.source.study_columns import StudyColumns
 from protocol.errors import UsageError
 
 EXAMPLES = 5
+COMPUTED = "computed"  # the type of what the site has no column for, and needs none
 
 # Codes that no domain has: each tells one thing that may be amiss with a value.
 _MISSING, _UNKNOWN, _BELOW, _ABOVE = -1, -2, -3, -4
@@ -17,7 +21,7 @@ _MARKS = Fates(_MISSING, _UNKNOWN, _BELOW, _ABOVE)
 
 
 def inspect(
-    engine: Engine, columns: StudyColumns, bound: RowBound, counted: int | None
+    engine: Engine, columns: StudyColumns, bound: RowBound, counted: PopulationSizes | None
 ) -> Readiness:
     """Return how the engine's records fit the study.
 
@@ -25,7 +29,11 @@ def inspect(
     """
     total = engine.one(engine.records.aggregate(rows=engine.records.count()))["rows"]
     rows = RowReadiness(total) if counted is None else _rows(engine, columns, bound, counted)
-    variables = tuple(_variable(engine, columns, name, total) for name in columns.study.variables)
+    computable = counted is not None
+    variables = tuple(
+        _variable(engine, columns, name, total, computable=computable)
+        for name in columns.study.variables
+    )
     names = tuple(engine.schema)
     hints = [*_unit_hints(engine, bound), *row_hints(rows)]
     for found in variables:
@@ -41,46 +49,82 @@ def _unit_hints(engine: Engine, bound: RowBound) -> tuple[str, ...]:
     return ()
 
 
-def _rows(engine: Engine, columns: StudyColumns, bound: RowBound, counted: int) -> RowReadiness:
+def _rows(
+    engine: Engine, columns: StudyColumns, bound: RowBound, counted: PopulationSizes
+) -> RowReadiness:
     coded = with_unit(engine.records, columns.codes(columns.study.variables), bound)
     lacks = lacks_code(coded, columns.aliases)
+    found = engine.one(coded.aggregate(rows=coded.count(), left_out=coded.count(where=lacks)))
     if bound.unit_column is None:
-        found = engine.one(coded.aggregate(rows=coded.count(), left_out=coded.count(where=lacks)))
-        return RowReadiness(found["rows"], found["left_out"], 0, 0, counted)
+        return RowReadiness(found["rows"], found["left_out"], 0, 0, counted.rows)
+    visited = bound.visit_column is not None
     named = coded[UNIT].notnull()
-    found = engine.one(
+    placed = coded[VISIT].notnull() if visited else ibis.literal(value=True)
+    eligible = coded.filter(~lacks & named & placed)
+    units = engine.one(
         coded.aggregate(
-            rows=coded.count(),
-            left_out=coded.count(where=lacks),
             named=coded.count(where=named),
-            eligible=coded.count(where=named & ~lacks),
+            placed=coded.count(where=placed),
+            eligible=coded.count(where=~lacks & named & placed),
             units=coded[UNIT].nunique(),
         )
     )
     return RowReadiness(
         rows=found["rows"],
         left_out=found["left_out"],
-        without_unit=found["rows"] - found["named"],
-        over_bound=found["eligible"] - counted,
-        counted=counted,
-        units=found["units"],
+        without_unit=found["rows"] - units["named"],
+        over_bound=units["eligible"] - counted.rows,
+        counted=counted.rows,
+        units=units["units"],
+        units_over_bound=engine.one(_units_over_bound(eligible, bound))["units"],
+        without_visit=found["rows"] - units["placed"] if visited else None,
+        first_visits=counted.units if visited else None,
+        transitions=counted.transitions,
     )
 
 
-def _variable(engine: Engine, columns: StudyColumns, variable: str, rows: int) -> VariableReadiness:
-    name = columns.source_name(variable)
-    type_ = engine.schema.get(name)
+def _units_over_bound(eligible: Rows, bound: RowBound) -> Rows:
+    whose = [UNIT] if bound.visit_column is None else [UNIT, VISIT]
+    grouped = eligible.group_by(whose).agg(times=eligible.count())
+    many = grouped.filter(grouped["times"] > bound.max_rows)
+    return many.aggregate(units=many[UNIT].nunique())
+
+
+def _variable(
+    engine: Engine, columns: StudyColumns, variable: str, rows: int, *, computable: bool
+) -> VariableReadiness:
+    names, types = columns.source_names(variable), columns.source_types(variable)
+    if not names:
+        return _computed(engine, columns, variable, rows, computable=computable)
+    type_ = None if None in types else " + ".join(map(str, types))
+    name = " + ".join(names)
     if variable in columns.absent() or variable in columns.unreadable():
         return VariableReadiness(variable, name, type_, readable=False, rows=rows)
-    marked = engine.records.select(
-        mark=columns.encoded(variable, columns.value(variable), _MARKS),
-        code=columns.code(variable),
-        text=columns.value(variable).cast("string"),
-    )
+    mark, text = columns.marked(variable, _MARKS)
+    marked = engine.records.select(mark=mark, code=columns.code(variable), text=text.cast("string"))
     found = engine.one(_counted(marked, columns.study.variables[variable].missing_code))
     examples = engine.texts(_most_frequent(marked)) if found["unknown"] else ()
     return VariableReadiness(
         variable, name, type_, readable=True, rows=rows, **found, examples=examples
+    )
+
+
+def _computed(
+    engine: Engine, columns: StudyColumns, variable: str, rows: int, *, computable: bool
+) -> VariableReadiness:
+    if not computable:
+        return VariableReadiness(variable, "", COMPUTED, readable=True, rows=rows)
+    coded = engine.records.select(code=columns.code(variable))
+    missing = coded["code"] == columns.study.variables[variable].missing_code
+    found = engine.one(
+        coded.aggregate(
+            missing=coded.count(where=missing),
+            left_out=coded.count(where=coded["code"].isnull()),
+        )
+    )
+    missing, left_out = found["missing"], found["left_out"]
+    return VariableReadiness(
+        variable, "", COMPUTED, readable=True, rows=rows, missing=missing, left_out=left_out
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class VariableReadiness:
-    """How one variable is read off its column; the counts are numbers of rows.
+    """How one variable is read off its columns; the counts are numbers of rows.
 
-    `type` is None where the records have no such column; `readable` says whether the type can
-    hold a variable. `unknown` rows hold an undeclared value, one of `unknown_levels` different
-    ones, of which `examples` are the most frequent. `clamped` rows hold a number outside the
-    edges. `left_out` rows have no code in this variable, and so count nowhere.
+    A survival variable has two columns; one that is computed has none. `type` is None where the
+    records lack a column; `readable` says whether the types can hold the variable. `unknown` rows
+    hold an undeclared value, one of `unknown_levels` different ones, of which `examples` are the
+    most frequent. `clamped` rows hold a number outside the edges. `left_out` rows have no code in
+    this variable, and so count nowhere.
     """
 
     variable: str
@@ -61,9 +62,12 @@ class VariableReadiness:
 class RowReadiness:
     """Which rows count; a number is None where a column that it needs is missing.
 
-    Of all `rows`, `left_out` lack a code in some variable and `without_unit` name no unit; of
-    the rest, `over_bound` exceed the bound of their unit, and `counted` remain. `units` counts
-    the different units of all rows; None if the site attests one row per unit.
+    Of all `rows`, `left_out` lack a code in some variable, `without_unit` name no unit and
+    `without_visit` none of the study's visits; of the rest, `over_bound` exceed the bound of
+    their unit, or of its visit, and `counted` remain. `units` counts the different units of all
+    rows, `units_over_bound` those with rows above the bound; None if the site attests one row per
+    unit. `first_visits` and `transitions` are of a longitudinal study: how many of the rows that
+    count are at visit 0, and how many have the visit before.
     """
 
     rows: int
@@ -72,6 +76,10 @@ class RowReadiness:
     over_bound: int | None = None
     counted: int | None = None
     units: int | None = None
+    units_over_bound: int | None = None
+    without_visit: int | None = None
+    first_visits: int | None = None
+    transitions: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the values for `--json`."""
@@ -82,6 +90,10 @@ class RowReadiness:
             "over_bound": self.over_bound,
             "counted": self.counted,
             "units": self.units,
+            "units_over_bound": self.units_over_bound,
+            "without_visit": self.without_visit,
+            "first_visits": self.first_visits,
+            "transitions": self.transitions,
         }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from client.source.site_table import SiteData
 from protocol.errors import UsageError
+from protocol.study.sections import Time
 from protocol.study.study import Study
 
 MIN_KEY_BYTES = 16
@@ -15,15 +16,18 @@ MIN_KEY_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class RowBound:
-    """At most `max_rows` rows per value of `unit_column`.
+    """At most `max_rows` rows per value of `unit_column`; in a longitudinal study, per visit.
 
     Without a `unit_column` every row is a unit of its own, on the site's word. `key` is the
-    site's secret; it never changes which units count, only which of a unit's rows.
+    site's secret; it never changes which units count, only which of a unit's rows. With
+    `visits`, `visit_column` holds the visit of a row, 0 .. visits - 1.
     """
 
     unit_column: str | None
     max_rows: int
     key: bytes = field(repr=False)
+    visit_column: str | None = None
+    visits: int | None = None
 
 
 def row_bound(data: SiteData, study: Study, key: bytes) -> RowBound:
@@ -31,15 +35,17 @@ def row_bound(data: SiteData, study: Study, key: bytes) -> RowBound:
 
     Raises:
         UsageError: the units are neither named nor attested, or both, or attested under a bound
-            above 1; or the key is too short.
+            above 1; the visits of a longitudinal study are not named; or the key is too short.
     """
-    bound = study.unit.max_rows_per_unit
     if len(key) < MIN_KEY_BYTES:
         raise UsageError(
             "bound-key-too-short",
             f"Expected a row bound key of at least {MIN_KEY_BYTES} bytes, found a shorter one.",
             "Make the site's keys again.",
         )
+    if study.time is not None:
+        return _visit_bound(data, study.time, key)
+    bound = study.unit.max_rows_per_unit
     if data.one_row_per_unit:
         _check_attestation(data, bound)
     elif data.unit_column is None:
@@ -50,6 +56,18 @@ def row_bound(data: SiteData, study: Study, key: bytes) -> RowBound:
             + (", or one_row_per_unit = true if that is certain." if bound == 1 else "."),
         )
     return RowBound(data.unit_column, bound, key)
+
+
+def _visit_bound(data: SiteData, time: Time, key: bytes) -> RowBound:
+    """Return the bound of a longitudinal study: one row per unit and visit."""
+    if data.unit_column is None or data.visit_column is None or data.one_row_per_unit:
+        raise UsageError(
+            "visit-columns-needed",
+            f"Expected unit_column and visit_column for a study of {time.visits} visits, found "
+            "one of them missing, or one_row_per_unit = true.",
+            "Write both in [data], without one_row_per_unit; visits are numbered 0, 1, 2, ...",
+        )
+    return RowBound(data.unit_column, 1, key, data.visit_column, time.visits)
 
 
 def _check_attestation(data: SiteData, bound: int) -> None:

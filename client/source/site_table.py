@@ -10,11 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from protocol.errors import UsageError
 from protocol.study.study import Study
+from protocol.study.variables import Survival, Variable
 
 Format: TypeAlias = Literal["parquet", "csv"]
 
 _WILDCARDS = frozenset("*?[]")  # DuckDB would expand them once more, past the pinned list of files
 _SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
+
+EVENT, CENSORED = "event", "censored"  # what the spellings of a survival variable stand for
 
 
 class SiteData(BaseModel):
@@ -23,7 +26,8 @@ class SiteData(BaseModel):
     `path` is one file or a glob pattern; `format` is read off the suffix where it is not given.
     `delimiter` stands between the fields of a CSV file; it is never guessed from the records.
     `one_row_per_unit` is the site's own word that no unit has two rows; it stands in for
-    `unit_column` where the study's bound is 1.
+    `unit_column` where the study's bound is 1. `visit_column` holds the visit of a row, 0, 1, 2,
+    ..., where the study has visits.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +37,7 @@ class SiteData(BaseModel):
     delimiter: str = Field(default=",", pattern=r"^[\t !#-~]$")  # tab or printable ASCII, no quote
     unit_column: str | None = None
     one_row_per_unit: bool = False
+    visit_column: str | None = None
 
     def anchored(self, folder: Path) -> "SiteData":
         """Return these settings with a relative `path` taken from `folder`."""
@@ -43,16 +48,23 @@ class VariableMapping(BaseModel):
     """Which column holds a variable, and what its own spellings mean.
 
     `values` maps a spelling in the column to a label of the study, OTHER and MISSING included.
+    A survival variable has two columns, `time` and `event`, and `values` maps spellings in the
+    latter to "event" or "censored".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     column: str | None = None
+    time: str | None = None
+    event: str | None = None
     values: dict[str, str] = Field(default_factory=dict)
 
 
 class Mapping(RootModel[dict[str, VariableMapping]]):
-    """The mapping of each listed variable; any other is in the column of its own name."""
+    """The mapping of each listed variable; any other is in the column of its own name.
+
+    A survival variable is by default in NAME_time and NAME_event.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,6 +74,11 @@ class Mapping(RootModel[dict[str, VariableMapping]]):
         """Return the name of the column that holds `variable`."""
         mapped = self.root.get(variable)
         return variable if mapped is None or mapped.column is None else mapped.column
+
+    def exit_columns_of(self, variable: str) -> tuple[str, str]:
+        """Return the names of the columns that hold the time and the event of `variable`."""
+        mapped = self.root.get(variable, VariableMapping())
+        return mapped.time or f"{variable}_time", mapped.event or f"{variable}_event"
 
     def values_of(self, variable: str) -> dict[str, str]:
         """Return the site's spellings of the labels of `variable`."""
@@ -126,20 +143,24 @@ def data_format(data: SiteData, files: tuple[Path, ...]) -> Format:
 
 
 def check_mapping(mapping: Mapping, study: Study) -> None:
-    """Check that the mapping speaks of the study's variables and labels only.
+    """Check that the mapping speaks of the study's variables, columns and labels only.
 
     Raises:
-        UsageError: it names a variable or a label that the study does not declare.
+        UsageError: it names a variable or a label that the study does not declare, a column of a
+            variable that is computed, or the wrong columns of a survival variable.
     """
-    for name in mapping.root:
+    for name, mapped in mapping.root.items():
         if name not in study.variables:
             raise UsageError(
                 "mapping-of-unknown-variable",
                 f"Expected variables of the study in [mapping], found {name!r}.",
                 f"Remove it, or write one of: {', '.join(study.variables)}.",
             )
-        labels = study.variables[name].labels
-        for label in mapping.values_of(name).values():
+        variable = study.variables[name]
+        _check_read(name, variable, study)
+        _check_columns(name, variable, mapped)
+        labels = (EVENT, CENSORED) if isinstance(variable, Survival) else variable.labels
+        for label in mapped.values.values():
             if label not in labels:
                 raise UsageError(
                     "mapping-to-unknown-label",
@@ -147,3 +168,26 @@ def check_mapping(mapping: Mapping, study: Study) -> None:
                     f"found another.",
                     f"Write one of: {', '.join(labels)}.",
                 )
+
+
+def _check_read(name: str, variable: Variable, study: Study) -> None:
+    rule = study.mechanism(name).uses == "none"
+    if rule or variable.kind == "missingness":
+        how = "by a rule" if rule else "from the variable that may be missing"
+        raise UsageError(
+            "mapping-of-computed-variable",
+            f"Expected variables that are read from a column in [mapping], found {name!r}, which "
+            f"is computed {how}.",
+            f"Remove [mapping.{name}].",
+        )
+
+
+def _check_columns(name: str, variable: Variable, mapped: VariableMapping) -> None:
+    survival = isinstance(variable, Survival)
+    if mapped.column is not None if survival else mapped.time or mapped.event:
+        expected = "time and event, no column," if survival else "column, no time and no event,"
+        raise UsageError(
+            "mapping-of-wrong-columns",
+            f"Expected {expected} in [mapping.{name}] of a {variable.kind} variable, found others.",
+            f'Write {"time" if survival else "column"} = "..." there.',
+        )

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from protocol.study.variables import Boolean, Numeric, Variable
+from client.source.site_table import CENSORED, EVENT
+from protocol.study.variables import Boolean, Count, Numeric, Variable
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _BOOLEAN_WORDS = {"false": 0, "False": 0, "FALSE": 0, "true": 1, "True": 1, "TRUE": 1}
@@ -27,11 +28,26 @@ class Spellings:
 def spellings(variable: Variable, values: Mapping[str, str]) -> Spellings:
     """Return how `variable` may be spelled, with the site's `values` (spelling to label).
 
-    Numbers of a numeric variable are binned, not spelled: of it only `values` and "MISSING" are.
+    Numbers and counts are binned, not spelled: of these only `values` and "MISSING" are.
     """
     codes = {label: code for code, label in enumerate(variable.labels)}
+    return _spellings(values, codes, _own_spellings(variable, codes))
+
+
+def event_spellings(values: Mapping[str, str]) -> Spellings:
+    """Return how "event", code 1, and "censored", code 0, may be spelled in a column of events.
+
+    By these words, as a boolean, or by the site's `values` (spelling to word).
+    """
+    codes = {CENSORED: 0, EVENT: 1}
+    return _spellings(values, codes, {**codes, "0": 0, "1": 1, **_BOOLEAN_WORDS})
+
+
+def _spellings(
+    values: Mapping[str, str], codes: Mapping[str, int], own: Mapping[str, int]
+) -> Spellings:
     by_text = {text: codes[label] for text, label in values.items()}
-    for label, code in _own_spellings(variable, codes).items():
+    for label, code in own.items():
         by_text.setdefault(label, code)
     by_number: dict[float, int] = {}
     for text, code in by_text.items():
@@ -54,7 +70,7 @@ def number_of(text: str) -> float | None:
 
 def _own_spellings(variable: Variable, codes: Mapping[str, int]) -> Mapping[str, int]:
     match variable:
-        case Numeric():
+        case Numeric() | Count():
             return {variable.labels[code]: code for code in _codes(variable.missing_code)}
         case Boolean():
             return {**codes, **_BOOLEAN_WORDS}

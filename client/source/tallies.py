@@ -1,9 +1,7 @@
 """How a study's contingency tables are queried: straight from the files where that is exact.
 
-A record counts in every table or in none. Where the site attests one row per unit, the files are
-scanned once per clique, in the hope that every record has all its codes; the query itself tells.
-Otherwise the records that count are set aside once, as codes, in a temporary table: only then
-does a query need all variables to know whether a record counts.
+Where the site attests one row per unit, the files are scanned once per clique, in the hope that
+every record has all its codes; the query itself tells.
 
 Columns with few different values are grouped as they are and encoded afterwards, once per group:
 half the CPU time of encoding every record. Which columns those are is guessed from the first
@@ -11,15 +9,16 @@ records; the guess changes how long a query takes, never what it returns.
 """
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from functools import cached_property
 
 import numpy as np
 
-from client.source.bounding import Rows, bounded, lacks_code, with_unit
-from client.source.engine import Engine, Tally
-from client.source.row_bound import RowBound
+from client.source.bounding import Rows
+from client.source.encoding import Column
+from client.source.engine import Engine, Tally, exact_sum
+from client.source.populations import WEIGHT, Populations
 from client.source.study_columns import StudyColumns
+from protocol.study.families import Population
 from protocol.study.graph import Clique
 
 _TIMES = "times"  # the name of the count beside the codes, "v0", "v1", ...
@@ -29,27 +28,30 @@ _SPELLINGS_PER_CODE = 2  # up to so many different values per code, a column is 
 
 
 class Tallies:
-    """The queries of one engine for the tables of one study.
+    """The queries of one engine for the tables of one study."""
 
-    Precondition: `columns.check` and `check_unit` refuse nothing.
-    """
-
-    def __init__(self, engine: Engine, columns: StudyColumns, bound: RowBound) -> None:
+    def __init__(self, engine: Engine, columns: StudyColumns, populations: Populations) -> None:
         self._engine = engine
         self._columns = columns
-        self._bound = bound
+        self._populations = populations
 
-    def of(self, cliques: Sequence[Clique]) -> dict[Clique, Tally]:
-        """Return how often each cell of each clique's table, by row-major index, is there."""
-        found = None if self._bound.unit_column is not None else self._in_place(cliques)
-        return found or {clique: self._cells(self._kept, clique) for clique in cliques}
+    def of(self, cliques: Sequence[Clique], population: Population) -> dict[Clique, Tally]:
+        """Return the weight of each cell of each clique's table, by row-major index."""
+        found = self._in_place(cliques) if self._populations.may_be_whole else None
+        if found is not None:
+            return found
+        rows = self._populations.rows(population, ())
+        return {clique: self._cells(rows, clique) for clique in cliques}
 
-    @cached_property
-    def _kept(self) -> Rows:
-        """The codes of the records that count: none lacks one, no unit is above its bound."""
-        codes = self._columns.codes(self._columns.study.variables)
-        rows = with_unit(self._engine.records, codes, self._bound)
-        return self._engine.kept(bounded(rows, self._columns.aliases, self._bound))
+    def parts(self, columns: Sequence[str]) -> dict[str, Tally]:
+        """Return how many units' rows have a number in each part of the bins of each column."""
+        return {column: self._parts(column) for column in columns}
+
+    def _parts(self, column: str) -> Tally:
+        alias = self._columns.part_alias(column)
+        rows = self._populations.rows("units", [self._columns.part(column)])
+        groups = rows.group_by(alias).agg(rows.count().name(_TIMES))
+        return self._engine.tally(groups, groups[alias], groups[_TIMES])
 
     def _in_place(self, cliques: Sequence[Clique]) -> dict[Clique, Tally] | None:
         """Return the tables straight from the files; None if some record must be left out."""
@@ -57,9 +59,10 @@ class Tallies:
         for clique in cliques:
             found[clique] = self._cells_in_place(clique)
             if found[clique].nulls:
+                self._populations.whole = False
                 return None
         covered = {variable for clique in cliques for variable in clique}
-        return found if self._all_have_codes(covered) else None
+        return found if self._populations.is_whole(covered) else None
 
     def _cells_in_place(self, clique: Clique) -> Tally:
         """Return the table of `clique` over all records, whether they count or not."""
@@ -78,12 +81,12 @@ class Tallies:
         """Return the table of `clique` over coded `rows`."""
         if clique:
             return self._summed(self._grouped(rows, clique), clique)
-        times = self._engine.one(rows.aggregate(rows=rows.count()))["rows"]
+        times = self._engine.one(rows.aggregate(rows=_times(rows).fill_null(0)))["rows"]
         return Tally(np.zeros(1, np.int64), np.array([times]), nulls=0)
 
     def _grouped(self, rows: Rows, clique: Clique) -> Rows:
-        aliases = [self._columns.alias(variable) for variable in clique]
-        return rows.group_by(aliases).agg(rows.count().name(_TIMES))
+        aliases = [self._columns.alias(name) for name in clique]
+        return rows.group_by(aliases).agg(_times(rows).name(_TIMES))
 
     def _summed(self, groups: Rows, clique: Clique) -> Tally:
         return self._engine.tally(groups, self._columns.cell(groups, clique), groups[_TIMES])
@@ -91,7 +94,7 @@ class Tallies:
     @cached_property
     def _narrow(self) -> frozenset[str]:
         """The variables whose columns seem to hold few different values."""
-        names = tuple(self._columns.study.variables)
+        names = tuple(filter(self._columns.is_written, self._columns.study.variables))
         return frozenset(
             name
             for start in range(0, len(names), _SAMPLED_TOGETHER)
@@ -110,14 +113,7 @@ class Tallies:
             if distinct[columns.alias(name)] <= _SPELLINGS_PER_CODE * size
         ]
 
-    def _all_have_codes(self, checked: AbstractSet[str]) -> bool:
-        """Return whether every record has a code in every variable but those `checked`."""
-        columns = self._columns
-        others = [
-            v for v in columns.study.variables if v not in checked and columns.may_lack_code(v)
-        ]
-        if not others:
-            return True
-        rows = self._engine.records.select(*columns.codes(others))
-        lacks = lacks_code(rows, [columns.alias(variable) for variable in others])
-        return self._engine.one(rows.aggregate(lacks=rows.count(where=lacks)))["lacks"] == 0
+
+def _times(rows: Rows) -> Column:
+    """Return how many records there are, or the weight of all transitions."""
+    return exact_sum(rows[WEIGHT]) if WEIGHT in rows.columns else rows.count()

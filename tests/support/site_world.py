@@ -35,6 +35,7 @@ from protocol.secagg.ring import Integers
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.signing import public_key
 from protocol.study.document import parse_study
+from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from protocol.study.study import Study
 
@@ -126,8 +127,14 @@ class PretendedRecords:
 
     state: Digest = SNAPSHOT
 
-    def counts(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
+    def counts(self, cliques: Sequence[Clique], _: Population = "units") -> dict[Clique, Counts]:
         return {clique: np.zeros((), np.int64) for clique in cliques}
+
+    def histograms(self, columns: Sequence[str]) -> dict[str, Counts]:
+        return {column: np.zeros((), np.int64) for column in columns}
+
+    def moments(self, _: Family) -> Counts:
+        return np.zeros((), np.int64)
 
     def snapshot(self) -> Digest:
         return self.state

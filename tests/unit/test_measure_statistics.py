@@ -11,6 +11,7 @@ from client.source.count_source import Counts
 from protocol.errors import UsageError
 from protocol.privacy.plan import compile_plan
 from protocol.privacy.residuals import residual_table
+from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from tests.support.tables_source import GOOD, open_records
 from tests.support.tables_study import ward_study
@@ -24,9 +25,15 @@ class Everyone:
         self._rows = rows
         self.asked: list[Clique] = []
 
-    def counts(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
+    def counts(self, cliques: Sequence[Clique], _: Population = "units") -> dict[Clique, Counts]:
         self.asked += cliques
         return {clique: self._table(clique) for clique in cliques}
+
+    def histograms(self, columns: Sequence[str]) -> dict[str, Counts]:
+        raise AssertionError(columns)
+
+    def moments(self, family: Family) -> Counts:
+        raise AssertionError(family)
 
     def _table(self, clique: Clique) -> Counts:
         table = np.zeros([self._sizes[name] for name in clique], np.int64)
@@ -83,6 +90,6 @@ def test_the_limit_leaves_room_for_two_hundred_sites() -> None:
     plan = compile_plan(ward_study())
     largest = max(int(np.prod([size - 1 for size in block.shape])) for block in plan.blocks)
     rows = 2**62 // (200 * largest)
-    check_overflow(plan, rows=rows)
+    check_overflow(plan, "units", persons=rows)
     with pytest.raises(UsageError):
-        check_overflow(plan, rows=rows + 1)
+        check_overflow(plan, "units", persons=rows + 1)
