@@ -22,7 +22,7 @@ from server.causal.copies import plan_copies
 from server.causal.effects import Effect, Estimate, Means, score_bounds, score_means, summarise
 from server.causal.frame import to_frame
 from server.causal.intervention import Assignment, resolve, variable_of
-from server.causal.mechanism import WHOLE, TableMechanism
+from server.causal.mechanism import WHOLE, Caution, Placement, TableMechanism
 from server.causal.model_file import Provenance
 from server.causal.noise import check_seed
 from server.causal.sampler import Codes, compile_nodes, draw_codes
@@ -42,6 +42,8 @@ class Model:
     study: Study
     mechanisms: Mapping[str, TableMechanism]
     provenance: Provenance
+    placements: Mapping[str, Placement] = field(default_factory=lambda: MappingProxyType({}))
+    cautions: tuple[Caution, ...] = ()
     interventions: Mapping[str, Assignment] = field(default_factory=lambda: MappingProxyType({}))
 
     def __repr__(self) -> str:

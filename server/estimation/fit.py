@@ -20,22 +20,30 @@ from numpy.random import Generator, Philox
 
 from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan
-from protocol.study.families import Population
+from protocol.study.families import Family, Population
 from protocol.study.study import Study
-from server.causal.mechanism import Parts, TableMechanism, apportion
+from protocol.study.variables import Survival
+from server.causal.mechanism import (
+    Caution,
+    Mechanism,
+    RegressionMechanism,
+    RuleMechanism,
+    TableMechanism,
+)
 from server.causal.model import Model
 from server.causal.model_file import FEWEST_DRAWS, Provenance
 from server.causal.noise import check_seed
-from server.estimation.diagonal import diagonal_posterior
 from server.estimation.evidence import NoisySum
-from server.estimation.family import NoisyFamily, Posterior
-from server.estimation.hierarchy import fits_in, hierarchical_posterior
+from server.estimation.family import NoisyFamily
+from server.estimation.moment_matching import SimulatedParents
+from server.estimation.number_mechanism import number_mechanism, simulated_parents
+from server.estimation.placement import fit_placements
+from server.estimation.table_mechanism import survival_cautions, table_mechanism
 from server.estimation.tables import noisy_families
 
 POPULATIONS: tuple[Population, ...] = get_args(Population)
 DRAWS = 200
 _MOST_DRAWN = 2**27  # cells of all draws of one mechanism
-_CELLS_AT_ONCE = 2**22
 
 
 def fit(
@@ -60,21 +68,74 @@ def fit(
     _check_same(study, plan, noisy)
     _check_draws(study, draws)
     check_seed(seed)
-    fitted: dict[str, TableMechanism] = {}
-    for population in POPULATIONS:
-        mine, *others = (replace(one, population=population) for one in (noisy, *earlier))
-        tables = noisy_families(study, mine, others)
-        fitted |= {
-            column: _mechanism(study, column, family, draws, seed)
-            for column, family in tables.items()
-        }
+    found = _Fit(study, (noisy, *earlier), draws, seed)
+    for family in study.families:
+        found.add(family)
     graph = study.causal_graph
     mechanisms = {
-        node: replace(fitted[study.family_of(node).node], node=node, parents=graph.parents[node])
+        node: replace(
+            found.mechanisms[study.family_of(node).node], node=node, parents=graph.parents[node]
+        )
         for node in graph.nodes
     }
     provenance = Provenance(study.hash, plan.hash, noisy.contributors)
-    return Model(study, MappingProxyType(mechanisms), provenance)
+    return Model(
+        study,
+        MappingProxyType(mechanisms),
+        provenance,
+        placements=MappingProxyType(dict(found.placements)),
+        cautions=tuple(found.cautions),
+    )
+
+
+class _Fit:
+    """Mechanisms by their columns, fitted one after another in the order of the graph."""
+
+    def __init__(self, study: Study, sums: Sequence[NoisySum], draws: int, seed: int) -> None:
+        self._study, self._sums, self._draws, self._seed = study, sums, draws, seed
+        self._tables: dict[str, NoisyFamily] = {}
+        for population in POPULATIONS:
+            mine, *others = (replace(one, population=population) for one in sums)
+            self._tables |= noisy_families(study, mine, others)
+        self.placements = fit_placements(study, sums, draws, self._generator("placements"))
+        self.mechanisms: dict[str, Mechanism] = {}
+        self.cautions: list[Caution] = []
+
+    def add(self, family: Family) -> None:
+        """Fit one family; those before it in the graph have been added."""
+        match family.mechanism.uses:
+            case "table":
+                self.mechanisms[family.node] = self._table(family)
+            case "moments":
+                self.mechanisms[family.node] = self._numbers(family)
+            case "none":
+                value = family.mechanism.value or ""
+                self.mechanisms[family.node] = RuleMechanism(family.node, family.parents, value)
+
+    def _table(self, family: Family) -> TableMechanism:
+        noisy = self._tables[family.node]
+        if isinstance(self._study.variable(family.node), Survival):
+            self.cautions += survival_cautions(family, noisy)
+        generator = self._generator(family.node)
+        return table_mechanism(self._study, family, noisy, self._draws, generator)
+
+    def _numbers(self, family: Family) -> RegressionMechanism:
+        def upstream() -> SimulatedParents:
+            return simulated_parents(
+                self._study, family, self.mechanisms, self.placements, self._seed
+            )
+
+        generator = self._generator(family.node)
+        mechanism, cautions = number_mechanism(
+            self._study, family, self._sums, upstream, self._draws, generator
+        )
+        self.cautions += cautions
+        return mechanism
+
+    def _generator(self, column: str) -> Generator:
+        label = hashlib.sha256(f"{column}/draws".encode()).digest()
+        key = np.array([self._seed, int.from_bytes(label[:8], "little")], dtype=np.uint64)
+        return Generator(Philox(key=key))
 
 
 def _check_same(study: Study, plan: StatisticsPlan, noisy: NoisySum) -> None:
@@ -96,33 +157,3 @@ def _check_draws(study: Study, draws: int) -> None:
             f"Expected {FEWEST_DRAWS} to {most} parameter draws for this study, found {draws}.",
             "200 are plenty for intervals; coarser variables make room for more.",
         )
-
-
-def _mechanism(
-    study: Study, column: str, family: NoisyFamily, draws: int, seed: int
-) -> TableMechanism:
-    posterior: Posterior = (
-        hierarchical_posterior(family) if fits_in(family) else diagonal_posterior(family)
-    )
-    parents = study.family_of(column).parents
-    shape = study.sizes((*parents, column))
-    return TableMechanism(
-        node=column,
-        parents=parents,
-        table=np.asarray(posterior.mean, dtype=np.float64).reshape(shape),
-        parts=_parts(posterior, draws, _generator(seed, column)).reshape(draws, *shape),
-        support=np.asarray(family.totals, dtype=np.float64).reshape(shape[:-1]),
-    )
-
-
-def _parts(posterior: Posterior, draws: int, generator: Generator) -> Parts:
-    """Return the draws in parts per million, made in batches to bound memory."""
-    step = max(1, _CELLS_AT_ONCE // posterior.mean.size)
-    counts = [min(step, draws - at) for at in range(0, draws, step)]
-    return np.concatenate([apportion(posterior.draw(count, generator)) for count in counts])
-
-
-def _generator(seed: int, column: str) -> Generator:
-    label = hashlib.sha256(f"{column}/draws".encode()).digest()
-    key = np.array([seed, int.from_bytes(label[:8], "little")], dtype=np.uint64)
-    return Generator(Philox(key=key))

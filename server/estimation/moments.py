@@ -53,8 +53,19 @@ class Scale:
     half: float
 
 
-def noisy_moments(study: Study, family: Family, noisy: NoisySum) -> NoisyMoments:
-    """Return the moments of a family; rows of codes that the model does not have are left out."""
+def noisy_moments(study: Study, family: Family, sums: Sequence[NoisySum]) -> NoisyMoments:
+    """Return the moments of a family, of all rounds over the same records together.
+
+    Rounds are weighted by the inverse of their noise variances. Rows of codes that the model does
+    not have are left out.
+    """
+    rounds = [_of_round(study, family, noisy) for noisy in sums]
+    precision = sum(1 / one.variance for one in rounds)
+    weighted = np.array([one.matrices / one.variance for one in rounds]).sum(axis=0)
+    return NoisyMoments(weighted / precision, 1 / precision)
+
+
+def _of_round(study: Study, family: Family, noisy: NoisySum) -> NoisyMoments:
     clique = (*family.rows, *family.regressors, family.node)
     block = noisy.plan.block(clique, family.population, "moments")
     flat = noisy.values[block.span].reshape(block.shape).astype(np.float64) / block.unit

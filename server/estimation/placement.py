@@ -6,13 +6,14 @@ S = max(mean (z - n / m)^2 - v - n / m, 0), and S / (S + v + n / m) of each diff
 (empirical Bayes; Efron and Morris 1973).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from protocol.study.graph import Clique
 from protocol.study.study import Study
 from protocol.study.time import base_name
 from protocol.study.variables import Numeric
@@ -24,21 +25,38 @@ Reals: TypeAlias = NDArray[Any]  # float64
 
 
 def fit_placements(
-    study: Study, noisy: NoisySum, draws: int, generator: Generator
+    study: Study, sums: Sequence[NoisySum], draws: int, generator: Generator
 ) -> Mapping[str, Placement]:
-    """Return the placement of every numeric variable with `detail`, by its name."""
+    """Return the placement of every numeric variable with `detail`, by its name.
+
+    `sums` are of rounds over the same records, with plans that measure the same histograms.
+    """
     found: dict[str, Placement] = {}
-    for block in noisy.plan.blocks:
+    for block in sums[0].plan.blocks:
         if block.kind != "histogram":
             continue
         name = base_name(block.clique[0])
         variable = study.variable(name)
         assert isinstance(variable, Numeric)  # noqa: S101 -- only these have histograms
-        counts = noisy.values[block.span].reshape(-1, variable.detail).astype(np.float64)
-        variance = float(block.variance(noisy.contributors))
+        counts, variance = _combined(sums, block.clique)
         edges = np.array([float(edge) for edge in variable.part_edges])
-        found[name] = Placement(name, edges, part_shares(counts, variance, draws, generator))
+        found[name] = Placement(
+            name,
+            edges,
+            part_shares(counts.reshape(-1, variable.detail), variance, draws, generator),
+        )
     return found
+
+
+def _combined(sums: Sequence[NoisySum], clique: Clique) -> tuple[Reals, float]:
+    """Return the counts of all rounds by inverse variance, and the variance of their noise."""
+    weighted, precision = np.zeros(1), 0.0
+    for noisy in sums:
+        block = noisy.plan.block(clique, kind="histogram")
+        weight = 1 / float(block.variance(noisy.contributors))
+        weighted = weighted + weight * noisy.values[block.span]
+        precision += weight
+    return weighted / precision, 1 / precision
 
 
 def part_shares(counts: Reals, variance: float, draws: int, generator: Generator) -> Reals:
