@@ -30,7 +30,9 @@ class OneRound:
         study = world.study(epsilon, self.sites)
         plan = compile_plan(study) if self.noisy else without_noise(compile_plan(study))
         generator = np.random.default_rng([seed, 1])
-        noisy = release(study, plan, records.codes, self.sites.contributors, generator)
+        noisy = release(
+            study, plan, records.codes, self.sites.contributors, generator, records.values
+        )
         start = time.perf_counter()
         model = fit(study, plan, noisy, draws=DRAWS, seed=seed)
         return answer_of(world, model, time.perf_counter() - start)

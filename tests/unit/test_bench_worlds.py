@@ -115,3 +115,40 @@ def test_budget_and_cohort_of_a_study_are_as_asked() -> None:
     assert study_of("chain", body, 0.5, CENTRAL).cohort.noise_shares == 1
     assert str(study_within("chain", body, "rho = 0.01", CENTRAL).budget.rho) == "0.01"
     assert relevant(study.causal_graph, "x01", {}) == ("x00", "x01")
+
+
+NUMBERS = """graph = { edges = ["g -> y", "x -> y"] }
+mechanisms = { x = "gaussian", y = "gaussian" }
+[variables.g]
+kind = "ordinal"
+levels = ["a", "b"]
+[variables.x]
+kind = "numeric"
+edges = [-2, 0, 2]
+[variables.y]
+kind = "numeric"
+edges = [0, 1, 4]
+"""
+
+
+def test_moments_of_a_round_are_sums_of_products_by_rows() -> None:
+    study = study_of("numbers", NUMBERS)
+    plan = without_noise(compile_plan(study))
+    nodes = study.causal_graph.nodes
+    persons = {"g": [0, 1, 1], "x": [1.0, -2.0, 9.0], "y": [2.0, 4.0, 0.0]}
+    values = np.array([persons[node] for node in nodes], dtype=np.float64).T
+    codes = np.array([persons["g"] if n == "g" else [0, 0, 0] for n in nodes]).T
+    noisy = release(study, plan, codes, 1, np.random.default_rng(1), values)
+    block = plan.block(("g", "x", "y"), kind="moments")
+    found = noisy.values[block.span].reshape(block.shape) / block.unit
+    z = np.array([[1, 0.5, 0.0], [1, -1, 1], [1, 1, -1]])  # clamped, in [-1, 1]
+    upper = np.triu_indices(3)
+    assert found[0] == pytest.approx(np.outer(z[0], z[0])[upper])
+    assert found[1] == pytest.approx((z[1:].T @ z[1:])[upper])
+
+
+def test_moments_without_numbers_are_refused() -> None:
+    study = study_of("numbers", NUMBERS)
+    codes = np.zeros((2, 3), dtype=np.int64)
+    with pytest.raises(ValueError, match="expected values for moments"):
+        release(study, compile_plan(study), codes, 1, np.random.default_rng(1))
