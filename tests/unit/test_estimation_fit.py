@@ -8,7 +8,7 @@ from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan, compile_plan
 from server.causal.mechanism import WHOLE
 from server.causal.model import Model
-from server.estimation import fit as fitting
+from server.estimation import table_mechanism as fitting
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit
 from tests.support.networks import Network, asia, mixed, release, weights
