@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import UsageError
 from protocol.study.families import Family
-from protocol.study.mechanisms import Cells
+from protocol.study.mechanisms import Cells, Mechanism
 from protocol.study.problems import Path, Problem, either, nearest, quote
 from protocol.study.structure import Structure
 from protocol.study.time import base_name
@@ -29,6 +29,22 @@ Codes: TypeAlias = Mapping[str, int]  # of an entry: the code of each column tha
 def entry_codes(cells: Cells, variables: Mapping[str, Variable]) -> dict[str, int]:
     """Return an entry by codes; precondition: `impossible_problems` has nothing against it."""
     return {name: variables[base_name(name)].code_of(level) for name, level in cells.items()}
+
+
+def in_labels(mechanism: Mechanism, variables: Mapping[str, Variable]) -> Mechanism:
+    """Return the mechanism with its entries in one order, and levels by their labels.
+
+    Precondition: `impossible_problems` has nothing against it.
+    """
+    ordered = sorted(
+        (entry_codes(cells, variables) for cells in mechanism.impossible),
+        key=lambda codes: sorted(codes.items()),
+    )
+    labelled = tuple(
+        {name: variables[base_name(name)].labels[code] for name, code in sorted(codes.items())}
+        for codes in ordered
+    )
+    return mechanism.model_copy(update={"impossible": labelled})
 
 
 def possible_cells(
@@ -78,7 +94,7 @@ class _Entry:
         named = [family for family in self.families if family.node in self.cells]
         if not named:
             found = ", ".join(map(repr, self.cells)) or "nothing"
-            yield Problem((), f"a level of {either(nodes)}", found, f'{nodes[-1]} = "LEVEL" too')
+            yield Problem((), f"a level of {either(nodes)}", found, f'"{nodes[-1]}" = "LEVEL" too')
             return
         columns = named[0].clique
         for column, level in self.cells.items():

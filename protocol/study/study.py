@@ -24,8 +24,8 @@ from protocol.identifiers import Digest
 from protocol.study.consistency import declared_edges, graph_of, problems_of, structure_of
 from protocol.study.families import Family
 from protocol.study.graph import CausalGraph
-from protocol.study.impossible import entry_codes, possible_cells
-from protocol.study.mechanisms import Mechanism, MechanismKind, default_mechanism
+from protocol.study.impossible import entry_codes, in_labels, possible_cells
+from protocol.study.mechanisms import Mechanism, MechanismKind
 from protocol.study.missingness import hidden_variables, indicators_of
 from protocol.study.problems import refuse_any
 from protocol.study.quantities import FilledText, Slug, Text, VariableName, decimal_text
@@ -124,8 +124,7 @@ class Study(Section):
 
     def mechanism(self, name: str) -> Mechanism:
         """Return how the mechanism of a node or variable is fitted, defaults resolved."""
-        declared = self.mechanisms.get(base_name(name))
-        return declared or default_mechanism(self.variable(name).kind)
+        return self._structure.mechanisms[base_name(name)]
 
     def mechanism_of(self, node: str) -> MechanismKind:
         """Return the kind of the mechanism of a node or variable."""
@@ -162,7 +161,11 @@ class Study(Section):
 
     @cached_property
     def _structure(self) -> Structure:
-        return structure_of(self.variables, self.causal_graph, self.time, self.mechanisms)
+        declared = {
+            name: in_labels(mechanism, self.variables)
+            for name, mechanism in self.mechanisms.items()
+        }
+        return structure_of(self.variables, self.causal_graph, self.time, declared)
 
     def model_labels(self, node: str) -> tuple[str, ...]:
         """Return the levels that a node has in the model, in code order."""
@@ -216,19 +219,8 @@ def _document(study: Study) -> Json:
     return _fields(study) | {
         "budget": _fields(study.budget) | {"delta": decimal_text(study.budget.delta_or_default)},
         "graph": {"edges": [f"{cause} -> {effect}" for cause, effect in sorted(arrows)]},
-        "mechanisms": {name: _mechanism(study, study.mechanism(name)) for name in study.variables},
+        "mechanisms": {name: _fields(study.mechanism(name)) for name in study.variables},
         "questions": [_question(study, question) for question in study.questions],
-    }
-
-
-def _mechanism(study: Study, mechanism: Mechanism) -> dict[str, Json]:
-    cells = [entry_codes(entry, study.variables) for entry in mechanism.impossible]
-    ordered = sorted(cells, key=lambda codes: sorted(codes.items()))
-    return _fields(mechanism) | {
-        "impossible": [
-            {name: study.variable(name).labels[code] for name, code in codes.items()}
-            for codes in ordered
-        ]
     }
 
 
