@@ -6,6 +6,8 @@ LOCK := deploy/constraints.txt
 RUN ?= build/demo
 DROP ?=
 ONLY ?=
+QUICK ?=
+AIM ?=
 
 .PHONY: demo test bench lint types check wheel clean help
 
@@ -18,8 +20,8 @@ demo: $(VENV)/.demo ## Three hospitals make synthetic data from NHEFS (DROP=1: o
 test: lint types ## Environment, lint, types and all tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.bench ## Benchmarks with ratios against peers (ONLY=mask|measurement|sampling)
-	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
+bench: $(VENV)/.bench ## Benchmarks with ratios against peers (ONLY=mask|measurement|sampling|utility; utility: QUICK=1, AIM=1)
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(AIM),--aim)
 
 lint: $(VENV)/.test ## Lint and format check
 	$(BIN)/ruff check .

@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.harness import Measurement
+from bench.utility import real
 from bench.utility.figure import Chart, drawing
 from bench.utility.footprint import footprint
 from bench.utility.grid import Grid, full, quick, world_of
 from bench.utility.marginal_based import notes
 from bench.utility.measures import Score, score
-from bench.utility.results import Cell, Results, kept_or_made
+from bench.utility.results import Cell, Results, digest_of, kept_or_made
 from bench.utility.table import HEADER, TARGET_HEADER, markdown, rows_of, target_rows
 from bench.utility.targets import measurements
 from bench.utility.world import Arm, Records, World
@@ -44,7 +45,7 @@ def run(*, fast: bool = False, aim: bool = False) -> list[Measurement]:
     for name in grid.worlds:
         results |= _measured(grid, name)
     found = [*measurements(results), *_footprints(grid.worlds)]
-    _write(results, found)
+    _write(results, found, "" if fast else _real_data())
     _print(results)
     return found
 
@@ -83,7 +84,17 @@ def _limited(name: str, value: float, unit: str, most: float | None) -> Measurem
     return Measurement(name, value, unit, target=most, targets_ratio=False, at_least=False)
 
 
-def _write(results: Results, found: Sequence[Measurement]) -> None:
+def _real_data() -> str:
+    """Return the table of `real.py`, measured anew if a source has changed."""
+    digest = digest_of(("protocol", "server", "bench/utility"))
+    stamp = FOLDER / "real.digest"
+    if not stamp.exists() or stamp.read_text() != digest:
+        real.main()
+        stamp.write_text(digest)
+    return (FOLDER / "real.md").read_text()
+
+
+def _write(results: Results, found: Sequence[Measurement], real_data: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, chart in CHARTS.items():
         (FOLDER / f"{name}.svg").write_text(drawing(results, chart))
@@ -94,6 +105,7 @@ def _write(results: Results, found: Sequence[Measurement]) -> None:
         markdown(TARGET_HEADER, target_rows(found)),
         "## All arms\n",
         markdown(HEADER, rows_of(results)),
+        *(("## Real data\n", real_data) if real_data else ()),
         *(f"![{chart.title}]({name}.svg)\n" for name, chart in CHARTS.items()),
         *(f"* {note}\n" for note in notes()),
     ]

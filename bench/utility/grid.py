@@ -6,6 +6,7 @@ budget run at that budget alone.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.utility.asked import asked, is_asked
 from bench.utility.directed import DIRECTED
@@ -41,6 +42,7 @@ class Entry:
     sizes: tuple[int, ...] = SIZES
     seeds: Mapping[str, int] = field(default_factory=dict)  # where other than SEEDS
     asked: bool = False  # whether it runs on the asked networks, and there alone
+    kept_in: Path | None = None  # where runs have to be kept already, for slow peers
 
     def cells(self, world: str) -> Iterator[Cell]:
         """Yield the cells of this arm on a world."""
@@ -49,7 +51,15 @@ class Entry:
         for rows in self.sizes:
             for epsilon in self.epsilons:
                 for seed in range(self.seeds.get(world, SEEDS)):
-                    yield Cell(world, rows, epsilon, self.arm.name, seed)
+                    cell = Cell(world, rows, epsilon, self.arm.name, seed)
+                    if self.kept_in is None or _is_kept(cell, self.kept_in):
+                        yield cell
+
+
+def _is_kept(cell: Cell, folder: Path) -> bool:
+    """Return whether a peer's run is kept, by the names that `marginal_based.py` gives them."""
+    name = f"{cell.arm}-{cell.world}-{cell.rows}-{cell.epsilon:g}-{cell.seed}.npz"
+    return (folder / name).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +76,29 @@ class Grid:
 
 
 def full(*, aim: bool) -> Grid:
-    """Return the whole grid. AIM takes minutes to hours a run, so that it is asked for."""
-    peers = (Entry(MST, sizes=(SMALL,)), *((Entry(AIM, sizes=(SMALL,)),) if aim else ()))
+    """Return the whole grid. AIM takes minutes to hours a run: unless asked for, kept runs only."""
     entries = (
         Entry(TEN, EPSILONS, seeds=MORE_SEEDS),
         Entry(EQUAL_NOISE, EPSILONS),
         Entry(ONE_CURATOR),
         Entry(NO_NOISE),
         Entry(SITES_ALONE, sizes=(SMALL,)),
-        *peers,
+        Entry(MST, sizes=(SMALL,)),
+        Entry(AIM, sizes=(SMALL,), kept_in=None if aim else AIM.folder),
         *(Entry(arm, sizes=(SMALL,), asked=True) for arm in (TEN, DIRECTED)),
     )
     return Grid((*DISCRETE, *GAUSSIAN, *ASKED), entries)
 
 
 def quick() -> Grid:
-    """Return asia and alarm at one budget, without the peers that take minutes."""
+    """Return asia and alarm at one budget; of the peers that take minutes, kept runs only."""
     entries = (
         Entry(TEN, seeds=MORE_SEEDS),
         Entry(EQUAL_NOISE),
         Entry(ONE_CURATOR),
         Entry(NO_NOISE),
         Entry(SITES_ALONE, sizes=(SMALL,)),
+        *(Entry(peer, sizes=(SMALL,), kept_in=peer.folder) for peer in (MST, AIM)),
     )
     return Grid(("asia", "alarm"), entries)
 
