@@ -65,21 +65,23 @@ def factor(
     return certain, (node,)
 
 
-def elimination_order(factors: Sequence[Factor], query: str) -> tuple[list[tuple[int, ...]], int]:
+def elimination_order(
+    factors: Sequence[Factor], query: str, most: int = MOST_CELLS
+) -> tuple[list[tuple[int, ...]], int]:
     """Return the cheap order that was found, and the cells of its largest table (of one draw).
 
     Raises:
-        UsageError: that table has more than MOST_CELLS.
+        UsageError: that table has more than `most` cells.
     """
     operands: list[object] = []
     for array, nodes in factors:
         operands += [array[0], list(nodes)]
     path, info = opt_einsum.contract_path(*operands, [query], optimize="greedy")
     largest = int(info.largest_intermediate)
-    if largest > MOST_CELLS:
+    if largest > most:
         raise UsageError(
             "network-too-wide",
-            f"Expected tables of at most {MOST_CELLS} cells on the way to P({query}), found one"
+            f"Expected tables of at most {most} cells on the way to P({query}), found one"
             f" of {largest}.",
             "Simulate with sample(), or leave out nodes that the question does not need.",
         )

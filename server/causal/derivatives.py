@@ -15,7 +15,13 @@ import opt_einsum
 from numpy.typing import NDArray
 
 from protocol.study.graph import CausalGraph
-from server.causal.contraction import Distributions, elimination_order, factor, relevant
+from server.causal.contraction import (
+    MOST_CELLS,
+    Distributions,
+    elimination_order,
+    factor,
+    relevant,
+)
 from server.causal.mechanism import Tables
 
 Axes: TypeAlias = tuple[str, ...]  # "" is the axis of draws: no node has that name
@@ -71,15 +77,15 @@ def trace(
 ) -> Trace:
     """Return P(query | do(fixed)) of all draws at once, ready to be differentiated.
 
-    Arguments as for `contraction.distribution`; all intermediate tables are held, so that draws
-    should be few.
+    Arguments as for `contraction.distribution`; all tables on the way are held, those of all draws
+    together within MOST_CELLS each.
 
     Raises:
         UsageError: the network is too wide.
     """
     nodes = relevant(graph, query, fixed)
     factors = [factor(graph, tables, node, fixed) for node in nodes]
-    path, _ = elimination_order(factors, query)
+    path, _ = elimination_order(factors, query, MOST_CELLS // max(1, len(factors[0][0])))
     values = [array for array, _ in factors]
     axes: list[Axes] = [("", *names) for _, names in factors]
     waiting, steps = list(range(len(factors))), []

@@ -8,8 +8,24 @@ from rich.table import Table
 
 from protocol.privacy.expectation import MechanismExpectation, expected_errors
 from protocol.privacy.plan import Block, StatisticsPlan, compile_plan
+from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.commands.output import JsonFlag, read_study, show
+from server.commands.directed_study import with_plan, without_plan
+from server.commands.outlook import (
+    Outlook,
+    Persons,
+    PriorPath,
+    comparison_table,
+    noise_before,
+    outlook_document,
+    outlook_of,
+    outlook_table,
+    prior_for,
+    read_model,
+    reasons,
+)
+from server.commands.output import JsonFlag, read_study, read_text, show, shown
+from server.estimation.design import directed_weights
 
 app = typer.Typer(no_args_is_help=True, help="Check a study and see what it would cost.")
 StudyFile = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
@@ -24,17 +40,74 @@ def check(study_file: StudyFile, *, as_json: JsonFlag = False) -> None:
 
 
 @app.command()
-def plan(study_file: StudyFile, *, as_json: JsonFlag = False) -> None:
-    """Show blocks, cells, noise, budget and expected error, before anything is spent."""
+def plan(
+    study_file: StudyFile,
+    persons: Persons = None,
+    prior: PriorPath = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show blocks, noise, budget and the expected error of every answer, before any is spent."""
     study = read_study(study_file)
     statistics = compile_plan(study)
-    expectations = expected_errors(study, statistics)
+    mechanisms = expected_errors(study, statistics)
+    believed = prior_for(study, read_model(prior), persons)
+    outlook = outlook_of(study, statistics, believed)
+    document = _plan_document(study, statistics, mechanisms)
     show(
-        _plan_document(study, statistics, expectations),
+        document | {"persons": believed.persons, "questions": outlook_document(outlook)},
         _budget_table(study, statistics),
         _block_table(statistics),
-        _mechanism_table(expectations),
+        _mechanism_table(mechanisms),
+        outlook_table(outlook, believed),
+        *reasons(outlook),
         f"study hash: {study.hash.hex()}\nplan hash: {statistics.hash.hex()}",
+        as_json=as_json,
+    )
+
+
+@app.command()
+def direct(
+    study_file: StudyFile,
+    prior: PriorPath = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the study; without it, nothing is written.")
+    ] = None,
+    persons: Persons = None,
+    *,
+    follow: Annotated[
+        bool,
+        typer.Option(help="Combine with the round of --prior: same records, same sites."),
+    ] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Direct the budget of a study at its questions: write its [plan].
+
+    The weight of every residual table comes from how much its noise hurts the answers, at the
+    release of an earlier round or, without --prior, at random tables over the graph.
+    """
+    whole = read_text(study_file, "a study (TOML)")
+    parse_study(whole)  # before it is edited
+    text = without_plan(whole)
+    study, model = parse_study(text), read_model(prior)
+    believed = prior_for(study, model, persons)
+    statistics = compile_plan(study)
+    first = model.provenance if model is not None and follow else None
+    earlier = noise_before(model) if model is not None and follow else None
+    weights = directed_weights(study, statistics, believed, earlier)
+    directed_text = with_plan(text, weights, first.study_hash.hex() if first else None)
+    directed = parse_study(directed_text)
+    before = outlook_of(study, statistics, believed, earlier)
+    after = outlook_of(directed, compile_plan(directed), believed, earlier)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(directed_text, encoding="utf-8")
+    show(
+        _directed_document(directed, before, after),
+        comparison_table(before, after, believed),
+        *reasons(after),
+        f"study hash: {directed.hash.hex()}",
+        f"study written to {shown(out)}" if out else "nothing written; add --out FILE",
         as_json=as_json,
     )
 
@@ -46,22 +119,39 @@ def _study_document(study: Study) -> dict[str, Any]:
         "title": study.title,
         "study_hash": study.hash.hex(),
         "expires": study.expires.isoformat(),
-        "variables": {name: list(study.variables[name].labels) for name in graph.nodes},
+        "variables": {name: list(variable.labels) for name, variable in study.variables.items()},
         "edges": [[parent, node] for node in graph.nodes for parent in graph.parents[node]],
         "questions": [question.name for question in study.questions],
     }
 
 
 def _study_table(study: Study) -> Table:
-    graph = study.causal_graph
-    table = Table("variable", "kind", "levels", "parents", title=f"{study.title}")
-    for name in graph.nodes:
-        variable = study.variables[name]
-        parents = ", ".join(graph.parents[name])
-        table.add_row(name, variable.kind, str(variable.size), parents)
+    table = Table("variable", "kind", "levels", "parents", "mechanism", title=f"{study.title}")
+    for family in study.families:
+        variable = study.variable(family.node)
+        table.add_row(
+            family.node,
+            variable.kind,
+            str(variable.size),
+            ", ".join(family.parents),
+            family.mechanism.kind,
+        )
     questions = ", ".join(question.name for question in study.questions)
     table.caption = f"questions: {questions}"
     return table
+
+
+def _directed_document(study: Study, before: Outlook, after: Outlook) -> dict[str, Any]:
+    return {
+        "study_hash": study.hash.hex(),
+        "follows": study.plan.follows,
+        "weights": [
+            {"clique": list(entry.clique), "weight": str(entry.weight)}
+            for entry in study.plan.weights
+        ],
+        "before": outlook_document(before),
+        "questions": outlook_document(after),
+    }
 
 
 def _plan_document(
@@ -90,9 +180,12 @@ def _plan_document(
 
 def _block_document(block: Block) -> dict[str, Any]:
     return {
+        "kind": block.kind,
+        "population": block.population,
         "clique": list(block.clique),
         "shape": list(block.shape),
         "offset": block.offset,
+        "unit": block.unit,
         "squared_sensitivity": str(block.squared_sensitivity),
         "site_scale": str(block.site_scale),
         "rho": str(block.rho),
@@ -116,7 +209,7 @@ def _block_table(statistics: StatisticsPlan) -> Table:
         table.add_column(heading, justify="right")
     for block in statistics.blocks:
         table.add_row(
-            " x ".join(block.clique) or "number of rows",
+            _block_name(block),
             f"{block.size:,}",
             f"{block.squared_sensitivity**0.5:,.1f}",
             f"{float(block.site_scale):,.1f}",
@@ -124,6 +217,11 @@ def _block_table(statistics: StatisticsPlan) -> Table:
             f"{float(block.rho / statistics.rho):.1%}",
         )
     return table
+
+
+def _block_name(block: Block) -> str:
+    columns = " x ".join(block.clique) or f"number of {block.population.replace('units', 'rows')}"
+    return columns if block.kind == "residual" else f"{block.kind} of {columns}"
 
 
 def _mechanism_table(expectations: tuple[MechanismExpectation, ...]) -> Table:

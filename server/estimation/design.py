@@ -26,9 +26,9 @@ from protocol.study.sections import PlanSection
 from protocol.study.study import Study
 from server.estimation.contrasts import Coordinates, Layout, Reals, noise_of, plan_layout
 from server.estimation.prior import Prior
-from server.estimation.sensitivity import Sensitivity, obstacle, sensitivities
+from server.estimation.sensitivity import Sensitivity, Unforeseen, survey
 
-UNIFORM_SHARE = 0.15  # lambda; protocol/decisions/0006-question-directed-budgets.md
+UNIFORM_SHARE = 0.3  # lambda; protocol/decisions/0006-question-directed-budgets.md
 SIGNIFICANT_DIGITS = 3
 _PASSES = 4
 _LEAST_WEIGHT = 1e-12
@@ -69,12 +69,10 @@ def directed_weights(
     noise variances of the coordinates that an earlier round gave already.
 
     Raises:
-        UsageError: no question of the study can be given weight, for which reasons are named; or
-            the network is too wide for exact effects.
+        UsageError: no question of the study can be given weight, for which reasons are named.
     """
     layout = plan_layout(plan)
-    _check_directable(study)
-    asked = sensitivities(study, prior, layout)
+    asked = _directable(survey(study, prior, layout))
     problem = _problem(study, plan, layout)
     weights = problem.uniform
     for _ in range(_PASSES):
@@ -86,15 +84,19 @@ def directed_weights(
     return {clique: _rounded(weight) for clique, weight in zip(layout.spans, weights, strict=True)}
 
 
-def _check_directable(study: Study) -> None:
-    reasons = {question.name: obstacle(study, question) for question in study.questions}
-    if all(reasons.values()):
-        shown = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise UsageError(
-            "nothing-to-direct",
-            f"Expected a question whose precision can be planned, found {shown or 'no question'}.",
-            "Ask about an effect along arrows between nodes with tables, or use the plan as it is.",
-        )
+def _directable(surveyed: Sequence[Sensitivity | Unforeseen]) -> list[Sensitivity]:
+    asked = [one for one in surveyed if isinstance(one, Sensitivity)]
+    if asked:
+        return asked
+    reasons = [
+        f"{one.question.name}: {one.reason}" for one in surveyed if isinstance(one, Unforeseen)
+    ]
+    raise UsageError(
+        "nothing-to-direct",
+        "Expected a question whose precision can be planned, found "
+        f"{'; '.join(reasons) or 'no question'}.",
+        "Ask about an effect along arrows between nodes with tables, or use the plan as it is.",
+    )
 
 
 def _hurt(asked: Sequence[Sensitivity], problem: _Problem, variance: Coordinates) -> Reals:

@@ -18,7 +18,7 @@ from protocol.study.study import Study
 from protocol.study.variables import Numeric
 from server.estimation.contrasts import Coordinates, noise_of, plan_layout
 from server.estimation.prior import Prior
-from server.estimation.sensitivity import Sensitivity, obstacle, sensitivities
+from server.estimation.sensitivity import Sensitivity, Unforeseen, survey
 
 EPSILON_FACTORS = (Fraction(1, 2), Fraction(2))
 _LEAST_CONVERTED = 64 * RHO_GRID
@@ -45,14 +45,6 @@ class Expectation:
     scenarios: tuple[Scenario, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unforeseen:
-    """A question of which nothing can be said beforehand, and why."""
-
-    question: Question
-    reason: str
-
-
 def foresee(
     study: Study,
     plan: StatisticsPlan,
@@ -65,19 +57,11 @@ def foresee(
     Scenarios are half and twice epsilon, and every number of `sites` in the sum: each site more
     adds its share of noise, while persons stay as many. `earlier` holds the noise variances of
     coordinates that an earlier round gave already.
-
-    Raises:
-        UsageError: the network is too wide for exact effects.
     """
-    reasons = {question.name: obstacle(study, question) for question in study.questions}
     outlook = _Outlook(study, plan, earlier, tuple(sites))
-    found = {
-        one.question.name: outlook.expectation(one)
-        for one in sensitivities(study, prior, plan_layout(plan))
-    }
     return tuple(
-        found.get(question.name) or Unforeseen(question, reasons[question.name])
-        for question in study.questions
+        one if isinstance(one, Unforeseen) else outlook.expectation(one)
+        for one in survey(study, prior, plan_layout(plan))
     )
 
 

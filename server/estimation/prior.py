@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -16,10 +17,12 @@ from numpy.random import Generator, Philox
 from protocol.errors import UsageError
 from protocol.study.study import Study
 from server.causal.mechanism import TableMechanism, Tables
-from server.causal.model import Model
+
+if TYPE_CHECKING:
+    from server.causal.model import Model  # pandas is slow to load
 
 NEUTRAL_SETS = 8
-NEUTRAL_CONCENTRATION = 0.5  # of each code: rows differ clearly, as those of real mechanisms do
+NEUTRAL_CONCENTRATION = 1.0  # of each code: any distribution of a row is as likely as another
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +38,7 @@ class Prior:
         return len(next(iter(self.tables.values()), ()))
 
 
-def prior_of(model: Model) -> Prior:
+def prior_of(model: "Model") -> Prior:
     """Return the point estimate of a released model, with its estimated number of persons."""
     found = {
         node: mechanism
@@ -47,10 +50,10 @@ def prior_of(model: Model) -> Prior:
 
 
 def neutral_prior(study: Study, persons: float) -> Prior:
-    """Return random tables for every node: rows from a Dirichlet with 1/2 for each code.
+    """Return random tables for every node: rows uniform over all distributions.
 
     A function of the study's graph and domains alone: every node has a generator of its own,
-    named after it. Nodes whose tables would be huge have none, as they have none in a plan.
+    named after it. Nodes whose mechanism is no table have none.
 
     Raises:
         UsageError: fewer than one person.

@@ -11,12 +11,13 @@ Rows below the noise are not decided by their own counts, but by what the estima
 other rows: n_r is taken to be at least one standard deviation of the noise in a row's total.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import UsageError
 from protocol.privacy.weights import mechanisms_of
 from protocol.study.sections import Question
 from protocol.study.study import Study
@@ -74,14 +75,42 @@ class Sensitivity:
         return np.asarray(np.sum(rows, axis=0), dtype=np.float64)
 
 
-def obstacle(study: Study, question: Question) -> str:
-    """Return why a question's precision cannot be foreseen, in words; "" if it can."""
+@dataclass(frozen=True, slots=True)
+class Unforeseen:
+    """A question of which nothing can be said beforehand, and why."""
+
+    question: Question
+    reason: str
+
+
+def survey(study: Study, prior: Prior, layout: Layout) -> tuple[Sensitivity | Unforeseen, ...]:
+    """Return the sensitivity of every question, or why there is none, in the study's order."""
+    return tuple(_surveyed(study, prior, layout, question) for question in study.questions)
+
+
+def _surveyed(
+    study: Study, prior: Prior, layout: Layout, question: Question
+) -> Sensitivity | Unforeseen:
+    reason = _obstacle(study, question)
+    if reason:
+        return Unforeseen(question, reason)
+    try:
+        return _sensitivity(study, prior, layout, question)
+    except UsageError as error:
+        if error.code != "network-too-wide":
+            raise
+        return Unforeseen(question, "the network is too wide for exact effects")
+
+
+def _obstacle(study: Study, question: Question) -> str:
+    """Return why a question's precision cannot be foreseen, in words; "" if nothing is known."""
     if study.time is not None:
         return "the study has visits"
     if question.measure == "hazard-ratio":
         return "a ratio of hazards is no mean"
     if not mechanisms_of(study, question):
-        return f"the graph has no path from {question.treatment!r} to {question.outcome!r}"
+        path = f"the graph has no path from {question.treatment!r} to {question.outcome!r}"
+        return f"{path}, so that the effect is zero"
     for node in sorted({*study.causal_graph.ancestors(question.outcome), question.outcome}):
         mechanism = study.mechanism(node)
         if mechanism.uses != "table" or mechanism.kind == "survival":
@@ -89,25 +118,8 @@ def obstacle(study: Study, question: Question) -> str:
     return ""
 
 
-def sensitivities(study: Study, prior: Prior, layout: Layout) -> tuple[Sensitivity, ...]:
-    """Return the sensitivity of every question without an obstacle, in the study's order.
-
-    Raises:
-        UsageError: the network is too wide for exact effects.
-    """
-    asked = [question for question in study.questions if not obstacle(study, question)]
-    graph = study.causal_graph
-    shares = parent_shares(graph, prior.tables, {question.outcome for question in asked})
-    return tuple(_sensitivity(study, prior, layout, question, shares) for question in asked)
-
-
-def _sensitivity(
-    study: Study,
-    prior: Prior,
-    layout: Layout,
-    question: Question,
-    shares: Mapping[str, Reals],
-) -> Sensitivity:
+def _sensitivity(study: Study, prior: Prior, layout: Layout, question: Question) -> Sensitivity:
+    shares = parent_shares(study.causal_graph, prior.tables, {question.outcome})
     effects, derivatives = _effect(study, prior, question)
     slopes = []
     for node, derivative in derivatives.items():
