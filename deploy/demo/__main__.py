@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from deploy.demo.consortium import Consortium, command, make_consortium
+from deploy.demo.nhefs import NHEFS
 from deploy.demo.processes import Processes, running_consortium
 from protocol.errors import ConcauseError, UsageError
 from server.commands.output import shown
@@ -50,7 +51,7 @@ def play(run: Path, *, drop: bool) -> int:
     hospitals = 5 if drop else 3
     _make_fresh(run)
     with _step(f"Making a consortium of {hospitals} hospitals, dealing 1,566 persons out to them"):
-        consortium = make_consortium(run, hospitals, cohort)
+        consortium = make_consortium(run, hospitals, cohort, NHEFS)
     config = load_coordinator_config(consortium.coordinator)
     console.print("Starting SuperLink, executor, and a gate with its SuperNode for each hospital")
     with running_consortium(config, consortium.sites, run / "logs", _say_started) as processes:

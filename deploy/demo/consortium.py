@@ -3,36 +3,33 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import tomlkit
 
 from deploy.demo.certificates import make_certificates
-from deploy.demo.nhefs import deal, write_private
 from deploy.demo.processes import LOOPBACK, SiteChild, free_ports
 from protocol.errors import ExitCode, StorageError
 
-STUDY = Path(__file__).with_name("nhefs.toml")
 NAMES = ("north", "south", "west", "east", "lake")
 RECORDS = "records/persons.parquet"
-# How these hospitals code what the study names; each site has a mapping of its own.
-MAPPING = {
-    "sex": {"0": "male", "1": "female"},
-    "race": {"0": "white", "1": "black or other"},
-    "education": {
-        "1": "8th grade or less",
-        "2": "some high school",
-        "3": "high school",
-        "4": "some college",
-        "5": "college",
-    },
-    "exercise": {"0": "much", "1": "moderate", "2": "little or none"},
-}
-BUDGET = {"epsilon": 3.0, "delta": 1e-6}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A study, the records that sites hold, and how they read them."""
+
+    study: Path
+    deal: Callable[[int], Sequence[pd.DataFrame]]  # records by site
+    unit_column: str
+    mapping: Mapping[str, Mapping[str, object]]  # a site's [mapping]: the study's names and levels
+    budget: Mapping[str, float]  # of every site's policy, for one round and for life
+    data: Mapping[str, object] = field(default_factory=dict)  # further settings of [data]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,9 @@ class Consortium:
     sites: tuple[SiteChild, ...]
 
 
-def make_consortium(folder: Path, sites: int, cohort: Mapping[str, int]) -> Consortium:
+def make_consortium(
+    folder: Path, sites: int, cohort: Mapping[str, int], scenario: Scenario
+) -> Consortium:
     """Return a consortium in a new folder: keys, certificates, records, roster, policies."""
     names = NAMES[:sites]
     superlink, *ports = free_ports(sites + 1)
@@ -54,23 +53,23 @@ def make_consortium(folder: Path, sites: int, cohort: Mapping[str, int]) -> Cons
     command("coordinator", "init", "demo", "--folder", coordinator, "--superlink", address)
     _shorten_waits(coordinator / "coordinator.toml")
     certificates = make_certificates(coordinator / "tls", now=datetime.now(UTC))
-    study = _write_study(folder / "study.toml", cohort)
-    records = dict(zip(names, deal(sites), strict=True))
+    study = _write_study(folder / "study.toml", scenario.study, cohort)
+    records = dict(zip(names, scenario.deal(sites), strict=True))
     for name, port in zip(names, ports, strict=True):
         home = folder / "sites" / name
         made = command(
             *("site", "init", name, "--folder", home, "--superlink", address),
-            *("--runtime-port", port, "--data", RECORDS, "--unit-column", "seqn"),
+            *("--runtime-port", port, "--data", RECORDS, "--unit-column", scenario.unit_column),
         )
-        write_private(records[name], home / RECORDS)
+        _write_private(records[name], home / RECORDS)
         (home / "root.pem").write_bytes(certificates.root.read_bytes())
         config = coordinator / "coordinator.toml"
         enrolled = command("coordinator", "enrol", name, made["public_key"], "--config", config)
     for name in names:
         home = folder / "sites" / name
         (home / "roster.json").write_bytes((coordinator / "roster.json").read_bytes())
-        _map_columns(home / "site.toml")
-        _set_policy(home / "policy.toml", enrolled["roster_hash"], cohort)
+        _map_columns(home / "site.toml", scenario)
+        _set_policy(home / "policy.toml", enrolled["roster_hash"], cohort, scenario.budget)
     children = tuple(
         SiteChild(name, folder / "sites" / name / "site.toml", port)
         for name, port in zip(names, ports, strict=True)
@@ -97,22 +96,25 @@ def command(*arguments: object) -> dict[str, Any]:
     return document
 
 
-def _write_study(path: Path, cohort: Mapping[str, int]) -> Path:
-    document = tomlkit.parse(STUDY.read_text(encoding="utf-8"))
+def _write_study(path: Path, study: Path, cohort: Mapping[str, int]) -> Path:
+    document = tomlkit.parse(study.read_text(encoding="utf-8"))
     document["cohort"].update(cohort)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
     return path
 
 
-def _map_columns(path: Path) -> None:
+def _map_columns(path: Path, scenario: Scenario) -> None:
     """Write the site's mapping to the study's levels, and whom its SuperNode trusts."""
     settings = tomlkit.parse(path.read_text(encoding="utf-8"))
-    settings["mapping"] = {name: {"values": values} for name, values in MAPPING.items()}
+    settings["mapping"] = dict(scenario.mapping)
+    settings["data"].update(scenario.data)
     settings["flower"]["root_certificates"] = "root.pem"
     path.write_text(tomlkit.dumps(settings), encoding="utf-8")
 
 
-def _set_policy(path: Path, roster_hash: str, cohort: Mapping[str, int]) -> None:
+def _set_policy(
+    path: Path, roster_hash: str, cohort: Mapping[str, int], budget: Mapping[str, float]
+) -> None:
     """Write what the site's people agreed to: this roster, these cohorts, one round's budget."""
     policy = tomlkit.parse(path.read_text(encoding="utf-8"))
     policy["roster"] = roster_hash
@@ -121,7 +123,7 @@ def _set_policy(path: Path, roster_hash: str, cohort: Mapping[str, int]) -> None
         "n_min": cohort["n_min"],
         "noise_shares": cohort["n_min"] - cohort["tolerated_colluders"],
     }
-    policy["budget"] = {"lifetime": BUDGET, "study": BUDGET}
+    policy["budget"] = {"lifetime": dict(budget), "study": dict(budget)}
     path.write_text(tomlkit.dumps(policy), encoding="utf-8")
 
 
@@ -130,3 +132,10 @@ def _shorten_waits(path: Path) -> None:
     settings = tomlkit.parse(path.read_text(encoding="utf-8"))
     settings["round"] = {"step_timeout_s": 20, "start_timeout_s": 60, "deadline_s": 900}
     path.write_text(tomlkit.dumps(settings), encoding="utf-8")
+
+
+def _write_private(records: pd.DataFrame, path: Path) -> None:
+    """Write a Parquet file that only its owner may read, in a folder closed to others."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    records.to_parquet(path, index=False)
+    path.chmod(0o600)

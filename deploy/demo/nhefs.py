@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from causaldata import nhefs_complete
 
+from deploy.demo.consortium import Scenario
+
 COLUMNS = [
     *("seqn", "qsmk", "sex", "race", "age", "education"),
     *("smokeintensity", "exercise", "wt71", "wt82_71"),
@@ -26,8 +28,23 @@ def deal(sites: int) -> list[pd.DataFrame]:
     return [records[owner == site].reset_index(drop=True) for site in range(sites)]
 
 
-def write_private(records: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file that only its owner may read, in a folder closed to others."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    records.to_parquet(path, index=False)
-    path.chmod(0o600)
+# How these hospitals code what the study names; each site has a mapping of its own.
+_LEVELS = {
+    "sex": {"0": "male", "1": "female"},
+    "race": {"0": "white", "1": "black or other"},
+    "education": {
+        "1": "8th grade or less",
+        "2": "some high school",
+        "3": "high school",
+        "4": "some college",
+        "5": "college",
+    },
+    "exercise": {"0": "much", "1": "moderate", "2": "little or none"},
+}
+NHEFS = Scenario(
+    study=Path(__file__).with_name("nhefs.toml"),
+    deal=deal,
+    unit_column="seqn",
+    mapping={name: {"values": values} for name, values in _LEVELS.items()},
+    budget={"epsilon": 3.0, "delta": 1e-6},
+)

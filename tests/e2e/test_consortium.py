@@ -12,6 +12,7 @@ import pytest
 import concause
 from deploy.demo.__main__ import THREE
 from deploy.demo.consortium import Consortium, make_consortium
+from deploy.demo.nhefs import NHEFS
 from deploy.demo.processes import running_consortium
 from protocol.errors import ExitCode
 from server.rounds.coordinator_config import load_coordinator_config
@@ -38,7 +39,7 @@ class Played:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("consortium")
-    consortium = make_consortium(folder, 3, THREE)
+    consortium = make_consortium(folder, 3, THREE, NHEFS)
     config = load_coordinator_config(consortium.coordinator)
     release = folder / "release"
     start = ("round", "start", consortium.study, "--config", consortium.coordinator, "--json")
