@@ -1,12 +1,14 @@
 """From a model's mechanisms to a world that can be drawn (`world.py`)."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import numpy as np
 
 from protocol.study.expression_reader import parse_rule
 from protocol.study.study import Study
-from protocol.study.variables import Categorical, Count, Numeric, Ordinal, Variable
+from protocol.study.time import base_name
+from protocol.study.variables import Categorical, Count, Numeric, Ordinal, Survival, Variable
 from server.causal.intervention import Assignment
 from server.causal.mechanism import (
     WHOLE,
@@ -14,10 +16,19 @@ from server.causal.mechanism import (
     Placement,
     RegressionMechanism,
     RuleMechanism,
+    Table,
     TableMechanism,
 )
 from server.causal.sampler import SampledNode, compile_node
-from server.causal.world import Bins, RegressionNode, RuleNode, TableNode, WorldNode
+from server.causal.world import (
+    CENSORED,
+    Bins,
+    RegressionNode,
+    RuleNode,
+    SurvivalNode,
+    TableNode,
+    WorldNode,
+)
 
 _EMPTY: Mapping[str, Placement] = {}
 
@@ -41,7 +52,7 @@ def compile_world(
             study,
             mechanisms[node],
             position,
-            bins_of(study.variable(node), placements.get(_base(study, node)), draw),
+            bins_of(study.variable(node), placements.get(base_name(node)), draw),
             (assignments or {}).get(node),
             draw,
         )
@@ -49,21 +60,18 @@ def compile_world(
     )
 
 
-def _base(study: Study, node: str) -> str:
-    return node if node in study.variables else node[: node.index("[")]
-
-
 def bins_of(variable: Variable, placement: Placement | None, draw: int | None) -> Bins | None:
     """Return how codes and values of a variable belong together; None if it has no values."""
     if not isinstance(variable, Numeric | Count):
         return None
-    edges = np.array([float(edge) for edge in variable.edges])
+    edges = np.array([smallest_float_from(edge) for edge in variable.edges])
     bins = len(edges) - 1
     if placement is None:
         parts, shares = edges, np.ones((bins, 1))
     else:
-        parts = placement.edges
         shares = placement.shares[0 if draw is None else 1 + draw]
+        parts = placement.edges.copy()
+        parts[:: shares.shape[1]] = edges
     cumulative = np.concatenate([np.zeros((bins, 1)), np.cumsum(shares, axis=1)], axis=1)
     cumulative[:, -1] = 1.0
     return Bins(
@@ -75,6 +83,12 @@ def bins_of(variable: Variable, placement: Placement | None, draw: int | None) -
     )
 
 
+def smallest_float_from(edge: Decimal) -> float:
+    """Return the smallest float that is not below `edge`, so that values keep to their bin."""
+    number = float(edge)
+    return number if Decimal(number) >= edge else float(np.nextafter(number, np.inf))
+
+
 def _node(
     study: Study,
     mechanism: Mechanism,
@@ -83,23 +97,47 @@ def _node(
     assignment: Assignment | None,
     draw: int | None,
 ) -> WorldNode:
+    variable = study.variable(mechanism.node)
+    if isinstance(mechanism, TableMechanism) and isinstance(variable, Survival):
+        return _survival(variable, mechanism, position, assignment, draw)
     if assignment is not None:
-        fixed = SampledNode(mechanism.node, np.zeros((0, 1), np.uint32), (), (), assignment.code)
-        return TableNode(fixed, bins, assignment.value)
+        return TableNode(_fixed(mechanism.node, assignment), bins, assignment.value)
     match mechanism:
         case TableMechanism():
-            return TableNode(_table(mechanism, position, draw), bins, None)
+            table = mechanism.table if draw is None else mechanism.parts[draw] / WHOLE
+            return TableNode(_sampled(mechanism.node, mechanism, position, table), bins, None)
         case RegressionMechanism():
             return _regression(study, mechanism, position, bins, 0 if draw is None else 1 + draw)
         case RuleMechanism():
             return _rule(study, mechanism, position, bins)
 
 
-def _table(mechanism: TableMechanism, position: Mapping[str, int], draw: int | None) -> SampledNode:
+def _survival(
+    variable: Survival,
+    mechanism: TableMechanism,
+    position: Mapping[str, int],
+    assignment: Assignment | None,
+    draw: int | None,
+) -> SurvivalNode:
+    node, censoring = mechanism.node, mechanism.censoring
     table = mechanism.table if draw is None else mechanism.parts[draw] / WHOLE
-    return compile_node(
-        mechanism.node, [position[parent] for parent in mechanism.parents], table, None
-    )
+    event = _sampled(node, mechanism, position, table)
+    ends = None
+    if censoring is not None:
+        table = censoring.table if draw is None else censoring.parts[draw] / WHOLE
+        ends = _sampled(node + CENSORED, mechanism, position, table)
+    edges = np.array([float(edge) for edge in variable.edges])
+    return SurvivalNode(event if assignment is None else _fixed(node, assignment), ends, edges)
+
+
+def _fixed(node: str, assignment: Assignment) -> SampledNode:
+    return SampledNode(node, np.zeros((0, 1), np.uint32), (), (), assignment.code)
+
+
+def _sampled(
+    label: str, mechanism: TableMechanism, position: Mapping[str, int], table: Table
+) -> SampledNode:
+    return compile_node(label, [position[parent] for parent in mechanism.parents], table, None)
 
 
 def _regression(
@@ -142,9 +180,7 @@ def _rule(
         },
         own_labels=own.labels if isinstance(own, Categorical | Ordinal) else None,
         missing_code=own.missing_code,
-        bounds=(float(own.edges[0]), float(own.edges[-1]))
-        if isinstance(own, Numeric | Count)
-        else None,
+        bounds=None if bins is None else (float(bins.edges[0]), float(bins.edges[-1])),
         bins=bins,
     )
 

@@ -46,7 +46,7 @@ def distribution(
         UsageError: the cheapest order that was found needs a table of more than MOST_CELLS.
     """
     factors = [factor(graph, tables, node, fixed) for node in relevant(graph, query, fixed)]
-    path, largest = elimination_order(factors, query)
+    path, largest = elimination_order(factors, query, MOST_CELLS)
     draws = len(next(iter(tables.values())))
     step = max(1, MOST_CELLS // max(1, largest))
     parts = [_contract(factors, query, path, slice(at, at + step)) for at in range(0, draws, step)]
@@ -66,7 +66,7 @@ def factor(
 
 
 def elimination_order(
-    factors: Sequence[Factor], query: str, most: int = MOST_CELLS
+    factors: Sequence[Factor], query: str, most: int
 ) -> tuple[list[tuple[int, ...]], int]:
     """Return the cheap order that was found, and the cells of its largest table (of one draw).
 

@@ -1,4 +1,7 @@
-"""Hard interventions: do(node = value) as a code, and for numbers the value itself."""
+"""Hard interventions: do(node = value) as a code, and for numbers the value itself.
+
+In a longitudinal study a variable without an index stands for all its visits.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,55 +10,98 @@ from decimal import Decimal
 import numpy as np
 
 from protocol.errors import UsageError
-from protocol.study.problems import nearest
+from protocol.study.problems import nearest, quote
+from protocol.study.questions import treated_nodes
 from protocol.study.study import Study
-from protocol.study.variables import Numeric, Value, Variable
+from protocol.study.variables import Count, Numeric, Survival, Value, Variable
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a node is set to: its code, and the number if one was given for a numeric node."""
+    """What a node is set to: its code, and the number if one was given for a node with numbers."""
 
     code: int
     value: float | None
 
 
 def resolve(study: Study, assignments: Mapping[str, Value]) -> dict[str, Assignment]:
-    """Return the codes of levels, booleans or numbers that nodes are set to.
+    """Return what nodes are set to, given levels, booleans or numbers by node or variable.
 
-    A number for a numeric node is kept; a bin's label leaves the place inside the bin to chance.
+    A number for a node with numbers is kept; a bin's label leaves the place inside it to chance.
 
     Raises:
         UsageError: an unknown node, or a value outside its domain.
     """
     return {
-        node: _assignment(variable_of(study, node), value) for node, value in assignments.items()
+        node: _assignment(study, node, value)
+        for name, value in assignments.items()
+        for node in nodes_of(study, name)
     }
 
 
-def variable_of(study: Study, node: str) -> Variable:
-    """Return the variable of a node.
+def nodes_of(study: Study, name: str) -> tuple[str, ...]:
+    """Return the node of that name, or the nodes of a variable at every visit.
 
     Raises:
-        UsageError: the study has no such variable.
+        UsageError: the study has no such node.
     """
-    if node not in study.variables:
-        raise UsageError(
-            "unknown-node",
-            f"Expected a variable of the study, found {node!r}.",
-            f"Write {nearest(node, study.variables)}.",
-        )
-    return study.variables[node]
+    found = treated_nodes(study.causal_graph, name)
+    if not found:
+        known = (*study.causal_graph.nodes, *study.variables)
+        raise _unknown(name, known)
+    return found
 
 
-def _assignment(variable: Variable, given: Value) -> Assignment:
+def check_node(study: Study, node: str) -> None:
+    """Check that the study's graph has a node of this name.
+
+    Raises:
+        UsageError: it has not; of a variable with visits, the remedy names one of them.
+    """
+    visits = nodes_of(study, node)
+    if node not in visits:
+        raise _unknown(node, visits)
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> UsageError:
+    return UsageError(
+        "unknown-node",
+        f"Expected a variable of the study, found {name!r}.",
+        f"Write {nearest(name, known)}.",
+    )
+
+
+def _assignment(study: Study, node: str, given: Value) -> Assignment:
+    variable, labels = study.variable(node), study.model_labels(node)
     value = given.item() if isinstance(given, np.generic) else given  # numpy scalars are common
     if not isinstance(value, str | int | float | Decimal):
-        raise UsageError(
-            "value-outside-domain",
-            f"Expected a level, a boolean or a number, found {type(value).__name__}.",
-            f"Write {nearest('', variable.labels)}.",
-        )
-    code = variable.code_of(value)
-    is_number = isinstance(variable, Numeric) and value not in variable.labels
-    return Assignment(code, float(Decimal(value)) if is_number else None)
+        raise _outside(type(value).__name__, "", labels)
+    if isinstance(value, str) and value in labels:
+        return Assignment(labels.index(value), None)
+    code = _code(variable, value)
+    if code is None or code >= len(labels):
+        raise _outside(quote(value), str(value), labels)
+    has_numbers = isinstance(variable, Numeric | Count)
+    return Assignment(code, float(Decimal(value)) if has_numbers else None)
+
+
+def _code(variable: Variable, value: str | float | Decimal) -> int | None:
+    """Return the code that a value stands for; None outside of the domain.
+
+    A time to an event is set by its interval alone: measured codes say how observation ended.
+    """
+    if isinstance(variable, Survival):
+        return None
+    try:
+        code = variable.code_of(value)
+    except UsageError:
+        return None
+    return None if isinstance(variable, Count) and Decimal(value) % 1 else code
+
+
+def _outside(found: str, near: str, labels: tuple[str, ...]) -> UsageError:
+    return UsageError(
+        "value-outside-domain",
+        f"Expected a value of the declared domain, found {found}.",
+        f"Write {nearest(near, labels)}.",
+    )

@@ -8,7 +8,7 @@ All mechanisms of a longitudinal model but those of the first visit are shared: 
 `x[2]`, .. have mechanisms of their own names over the same arrays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -103,6 +103,34 @@ class RuleMechanism:
 
 
 Mechanism: TypeAlias = TableMechanism | RegressionMechanism | RuleMechanism
+
+
+def draws_of(mechanism: Mechanism) -> int | None:
+    """Return the number of parameter draws; None of a rule, which has no parameters."""
+    match mechanism:
+        case TableMechanism():
+            return len(mechanism.parts)
+        case RegressionMechanism():
+            return len(mechanism.coefficients) - 1
+        case RuleMechanism():
+            return None
+
+
+def at_node(mechanism: Mechanism, node: str, parents: tuple[str, ...]) -> Mechanism:
+    """Return the mechanism as another node has it, over the same arrays.
+
+    `parents` take the places of the mechanism's own.
+    """
+    if not isinstance(mechanism, RegressionMechanism):
+        return replace(mechanism, node=node, parents=parents)
+    name = dict(zip(mechanism.parents, parents, strict=True))
+    return replace(
+        mechanism,
+        node=node,
+        parents=parents,
+        rows=tuple(name[parent] for parent in mechanism.rows),
+        regressors=tuple(name[parent] for parent in mechanism.regressors),
+    )
 
 
 @dataclass(frozen=True, slots=True)

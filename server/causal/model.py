@@ -17,15 +17,17 @@ from protocol.errors import StorageError, UsageError
 from protocol.study.study import Study
 from protocol.study.variables import Value
 from server.causal import model_file
+from server.causal.compilation import compile_world
 from server.causal.contraction import Distributions, distribution, relevant
 from server.causal.copies import plan_copies
 from server.causal.effects import Effect, Estimate, Means, score_bounds, score_means, summarise
-from server.causal.frame import to_frame
-from server.causal.intervention import Assignment, resolve, variable_of
-from server.causal.mechanism import WHOLE, Caution, Placement, TableMechanism
+from server.causal.frame import to_frame, to_long
+from server.causal.intervention import Assignment, check_node, nodes_of, resolve
+from server.causal.mechanism import WHOLE, Caution, Mechanism, Placement, TableMechanism, draws_of
 from server.causal.model_file import Provenance
 from server.causal.noise import check_seed
 from server.causal.sampler import Codes, compile_nodes, draw_codes
+from server.causal.world import Rows, draw_world
 
 MODEL_FILE = "model.json"
 BATCH_ROWS = 1 << 17
@@ -35,12 +37,13 @@ BATCH_ROWS = 1 << 17
 class Model:
     """A structural causal model with its uncertainty.
 
-    `mechanisms` holds every node of the study's causal graph; `interventions` the nodes that
-    this view sets.
+    `mechanisms` holds every node of the study's causal graph, `placements` where values of
+    variables lie inside their bins (elsewhere evenly), `cautions` what the fit wants a reader to
+    know, `interventions` the nodes that this view sets.
     """
 
     study: Study
-    mechanisms: Mapping[str, TableMechanism]
+    mechanisms: Mapping[str, Mechanism]
     provenance: Provenance
     placements: Mapping[str, Placement] = field(default_factory=lambda: MappingProxyType({}))
     cautions: tuple[Caution, ...] = ()
@@ -75,25 +78,28 @@ class Model:
     @property
     def draws(self) -> int:
         """The number of parameter draws, the same for every mechanism."""
-        return min((len(mechanism.parts) for mechanism in self.mechanisms.values()), default=0)
+        counts = map(draws_of, self.mechanisms.values())
+        return min((count for count in counts if count is not None), default=0)
 
     def codes(self, rows: int, seed: int, start: int = 0, draw: int | None = None) -> Codes:
         """Return codes of rows start .. start + rows - 1, shape (nodes, rows): the fast path.
 
-        Nodes are in the order of `study.causal_graph.nodes`; codes index `labels`. Parameters are
-        the point estimate, or draw number `draw`, from 0: one plausible set of all of them.
+        Nodes are in the order of `study.causal_graph.nodes`; codes index `study.model_labels`.
+        Parameters are the point estimate, or draw number `draw`, from 0: one plausible set of all
+        of them.
 
         Raises:
             UsageError: rows or start below 0, a seed outside 64 bits, or no such draw.
         """
-        _check_rows(rows, start)
-        check_seed(seed)
-        self._check_draw(draw)
-        graph = self.study.causal_graph
+        self._check_sample(rows, seed, start, draw)
         tables = {
             node: mechanism.table if draw is None else mechanism.parts[draw] / WHOLE
             for node, mechanism in self.mechanisms.items()
+            if isinstance(mechanism, TableMechanism)
         }
+        if len(tables) < len(self.mechanisms):
+            return self._rows(rows, seed, start, draw).codes
+        graph = self.study.causal_graph
         nodes = compile_nodes(graph.nodes, graph.parents, tables, self._fixed())
         return draw_codes(nodes, seed, start, rows)
 
@@ -106,13 +112,31 @@ class Model:
         Raises:
             UsageError: as `codes`.
         """
-        codes = self.codes(rows, seed, start, draw)
-        given = {
-            node: assignment.value
-            for node, assignment in self.interventions.items()
-            if assignment.value is not None
-        }
-        return to_frame(self.study, codes, given, seed=seed, start=start)
+        self._check_sample(rows, seed, start, draw)
+        drawn = self._rows(rows, seed, start, draw)
+        return to_frame(self.study, drawn, start, tuple(self.interventions))
+
+    def sample_long(
+        self, rows: int, seed: int, start: int = 0, draw: int | None = None
+    ) -> pd.DataFrame:
+        """Return the units of `sample`, of a study with visits: one row per unit and visit.
+
+        Raises:
+            UsageError: as `codes`, the study has no visits, or a variable is called as a column
+                of its own (`server/causal/frame.py`).
+        """
+        return to_long(self.study, self.sample(rows, seed, start, draw))
+
+    def _rows(self, rows: int, seed: int, start: int, draw: int | None) -> Rows:
+        world = compile_world(
+            self.study, self.mechanisms, self.placements, self.interventions, draw
+        )
+        return draw_world(world, seed, start, rows)
+
+    def _check_sample(self, rows: int, seed: int, start: int, draw: int | None) -> None:
+        _check_rows(rows, start)
+        check_seed(seed)
+        self._check_draw(draw)
 
     def iter_batches(
         self,
@@ -150,7 +174,8 @@ class Model:
         Raises:
             UsageError: an unknown node, or a network too wide for exact answers.
         """
-        labels = variable_of(self.study, node).labels
+        check_node(self.study, node)
+        labels = self.study.model_labels(node)
         shares = self._distributions(node)[0]
         return pd.Series(shares, index=pd.Index(labels, name=node), name="probability")
 
@@ -161,7 +186,7 @@ class Model:
             UsageError: an unknown node, one without numbers, or a network too wide.
         """
         values = self._means(outcome)
-        return summarise(values, level, score_bounds(self.study.variables[outcome].scores))
+        return summarise(values, level, score_bounds(self.study.model_scores(outcome)))
 
     def effect(
         self,
@@ -185,16 +210,17 @@ class Model:
                 f"Expected two different variables, found {treatment!r} twice.",
                 "Choose another outcome.",
             )
-        labels = variable_of(self.study, treatment).labels
         worlds = [self.do({treatment: value}) for value in (treated, reference)]
+        first = nodes_of(self.study, treatment)[0]
+        labels = self.study.model_labels(first)
         found_means = [world._means(outcome) for world in worlds]  # noqa: SLF001 - views of this model
-        low, high = score_bounds(self.study.variables[outcome].scores)
+        low, high = score_bounds(self.study.model_scores(outcome))
         found = summarise(found_means[0] - found_means[1], level, (low - high, high - low))
         return Effect(
             treatment=treatment,
             outcome=outcome,
-            treated=labels[worlds[0].interventions[treatment].code],
-            reference=labels[worlds[1].interventions[treatment].code],
+            treated=labels[worlds[0].interventions[first].code],
+            reference=labels[worlds[1].interventions[first].code],
             estimate=found.estimate,
             low=found.low,
             high=found.high,
@@ -240,11 +266,16 @@ class Model:
         """Return P(node) in this world: by the point estimate first, then by every draw."""
         fixed, graph = self._fixed(), self.study.causal_graph
         needed = relevant(graph, node, fixed)  # unknown nodes were refused before
-        tables = {name: self.mechanisms[name].point_and_draws for name in needed}
+        tables = {}
+        for name in needed:
+            mechanism = self.mechanisms[name]
+            assert isinstance(mechanism, TableMechanism)  # noqa: S101
+            tables[name] = mechanism.point_and_draws
         return distribution(graph, tables, node, fixed)
 
     def _means(self, outcome: str) -> Means:
-        scores = variable_of(self.study, outcome).scores
+        check_node(self.study, outcome)
+        scores = self.study.model_scores(outcome)
         return score_means(self._distributions(outcome), scores, outcome)
 
 

@@ -2,8 +2,8 @@
 
 Networks of tables alone go through `sampler.py`, which is faster; its codes are the same. Streams
 of a node: its own label for its code or value, "<node>/within" for the place inside a bin,
-"<node>/censored" for the end of observation. No value depends on other rows, on chunks, or on
-nodes that are not its ancestors.
+"<node>/censored" for the interval in which observation ends and "<node>/censored/within" for the
+place inside it. No value depends on other rows, on chunks, or on nodes that are not its ancestors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,8 @@ from server.causal.sampler import Codes, SampledNode, reached_codes
 
 Reals: TypeAlias = NDArray[Any]  # float64, shape (rows,); scipy widens the type
 
-_WITHIN = "within"
+CENSORED, WITHIN = "/censored", "/within"
+CHUNK_ROWS = 16_384
 _HALF_STEP = 2.0**-54  # half of what `fractions` resolves: keeps quantiles finite
 
 
@@ -81,66 +82,127 @@ class RuleNode:
     bins: Bins | None
 
 
-WorldNode: TypeAlias = TableNode | RegressionNode | RuleNode
+@dataclass(frozen=True, slots=True, eq=False)
+class SurvivalNode:
+    """A time to an event, and when observation ends."""
+
+    event: SampledNode  # intervals, then none
+    censoring: SampledNode | None  # intervals; None: all are observed to the last edge
+    edges: Reals  # shape (intervals + 1,)
+
+
+WorldNode: TypeAlias = TableNode | RegressionNode | RuleNode | SurvivalNode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Some rows of a world."""
+    """Some rows of a world; values and ends by the position of the node."""
 
     codes: Codes  # shape (nodes, rows)
-    values: Mapping[int, Reals]  # by the position of the node; NaN is missing
+    values: Mapping[int, Reals]  # NaN is missing; of a survival node infinity is no event
+    ends: Mapping[int, Reals]  # of survival nodes: when observation ends
 
 
 def draw_world(nodes: Sequence[WorldNode], seed: int, start: int, rows: int) -> Rows:
     """Return rows start .. start + rows - 1 of the nodes in topological order."""
     first = start - start % ROWS_PER_BLOCK
-    count = start + rows - first
-    codes: Codes = np.zeros((len(nodes), count), dtype=np.int16)
-    values: dict[int, Reals] = {}
+    stop = start + rows
+    pieces = [
+        _draw_piece(nodes, seed, at, min(CHUNK_ROWS, stop - at))
+        for at in range(first, max(stop, first + 1), CHUNK_ROWS)
+    ]
+    return _joined(pieces, start - first)
+
+
+def _joined(pieces: Sequence[Rows], skipped: int) -> Rows:
+    def join(columns: Sequence[Reals]) -> Reals:
+        return np.asarray(np.concatenate(columns, axis=-1)[..., skipped:])
+
+    return Rows(
+        codes=join([piece.codes for piece in pieces]),
+        values={at: join([piece.values[at] for piece in pieces]) for at in pieces[0].values},
+        ends={at: join([piece.ends[at] for piece in pieces]) for at in pieces[0].ends},
+    )
+
+
+def _draw_piece(nodes: Sequence[WorldNode], seed: int, first: int, count: int) -> Rows:
+    drawn = _Drawn(seed, first, np.zeros((len(nodes), count), dtype=np.int16), {}, {})
     for at, node in enumerate(nodes):
         match node:
             case TableNode():
-                _draw_table(node, at, (codes, values), (seed, first))
+                _draw_table(node, at, drawn)
             case RegressionNode():
-                _draw_regression(node, at, (codes, values), (seed, first))
+                _draw_regression(node, at, drawn)
+            case SurvivalNode():
+                _draw_survival(node, at, drawn)
             case RuleNode():
-                _compute_rule(node, at, codes, values)
-    skipped = start - first
-    return Rows(codes[:, skipped:], {at: column[skipped:] for at, column in values.items()})
+                _compute_rule(node, at, drawn)
+    return Rows(drawn.codes, drawn.values, drawn.ends)
 
 
-_Drawn: TypeAlias = tuple[Codes, dict[int, Reals]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """The nodes that are drawn already, and where in the streams their rows begin."""
+
+    seed: int
+    first: int
+    codes: Codes
+    values: dict[int, Reals]
+    ends: dict[int, Reals]
+
+    @property
+    def count(self) -> int:
+        return int(self.codes.shape[1])
+
+    def fractions(self, label: str) -> Reals:
+        return fractions(self.seed, label, self.first, self.count)
+
+    def draw(self, node: SampledNode, column: NDArray[np.signedinteger[Any]]) -> None:
+        """Set `column` to codes of a node."""
+        if node.fixed is not None:
+            column[:] = node.fixed
+        else:
+            words = Words(self.seed, node.name, self.first).take(self.count)
+            reached_codes(node, words, self.codes, column)
 
 
-def _draw_table(node: TableNode, at: int, drawn: _Drawn, place: tuple[int, int]) -> None:
-    (codes, values), (seed, first) = drawn, place
-    count = codes.shape[1]
-    if node.table.fixed is not None:
-        codes[at] = node.table.fixed
-    else:
-        words = Words(seed, node.table.name, first).take(count)
-        reached_codes(node.table, words, codes, codes[at])
+def _draw_table(node: TableNode, at: int, drawn: _Drawn) -> None:
+    drawn.draw(node.table, drawn.codes[at])
     if node.value is not None:
-        values[at] = np.full(count, node.value)
+        drawn.values[at] = np.full(drawn.count, node.value)
     elif node.bins is not None:
-        within = fractions(seed, f"{node.table.name}/{_WITHIN}", first, count)
-        values[at] = placed(node.bins, codes[at], within)
+        within = drawn.fractions(node.table.name + WITHIN)
+        drawn.values[at] = placed(node.bins, drawn.codes[at], within)
+
+
+def _draw_survival(node: SurvivalNode, at: int, drawn: _Drawn) -> None:
+    """Draw the event, and the end of observation: in the last interval always at its end."""
+    intervals = len(node.edges) - 1
+    drawn.draw(node.event, drawn.codes[at])
+    event = _time_within(node.edges, drawn.codes[at], drawn.fractions(node.event.name + WITHIN))
+    drawn.values[at] = np.where(drawn.codes[at] < intervals, event, np.inf)
+    drawn.ends[at] = np.full(drawn.count, node.edges[-1])
+    if node.censoring is not None:
+        codes = np.zeros(drawn.count, dtype=np.int16)
+        drawn.draw(node.censoring, codes)
+        end = _time_within(node.edges, codes, drawn.fractions(node.censoring.name + WITHIN))
+        drawn.ends[at] = np.where(codes < intervals - 1, end, node.edges[-1])
+
+
+def _time_within(edges: Reals, codes: NDArray[np.integer], within: Reals) -> Reals:
+    """Return a time inside the interval of each code, evenly spread."""
+    interval = np.minimum(codes, len(edges) - 2)
+    low, high = edges[interval], edges[interval + 1]
+    return np.minimum(low + within * (high - low), np.nextafter(high, -np.inf))
 
 
 def placed(bins: Bins, codes: NDArray[np.integer], within: Reals) -> Reals:
     """Return values inside their bins, at the quantile `within` of each; NaN beyond the bins."""
     last = len(bins.edges) - 2
-    bin_ = np.minimum(codes, last).astype(np.intp)
-    parts = bins.cumulative.shape[1] - 1
-    reached = bins.cumulative[bin_]  # shape (rows, parts + 1)
-    part = np.clip((within[:, None] >= reached[:, 1:]).sum(axis=1), 0, parts - 1)
-    below = np.take_along_axis(reached, part[:, None], axis=1)[:, 0]
-    share = np.take_along_axis(reached, part[:, None] + 1, axis=1)[:, 0] - below
-    inside = np.divide(within - below, share, out=np.zeros_like(within), where=share > 0)
-    low, high = bins.parts[bin_ * parts + part], bins.parts[bin_ * parts + part + 1]
+    part, inside = _part_of(bins, np.minimum(codes, last).astype(np.intp), within)
+    low, high = bins.parts[part], bins.parts[part + 1]
     if bins.whole:
-        top = np.where(bin_ == last, high + 1, high)
+        top = np.where(codes == last, high + 1, high)
         found = np.minimum(np.floor(low + inside * (top - low)), top - 1)
     elif bins.logarithmic:
         found = low * (high / low) ** inside
@@ -151,17 +213,29 @@ def placed(bins: Bins, codes: NDArray[np.integer], within: Reals) -> Reals:
     return np.where(codes <= last, found, np.nan)
 
 
-def _draw_regression(node: RegressionNode, at: int, drawn: _Drawn, place: tuple[int, int]) -> None:
-    (codes, values), (seed, first) = drawn, place
-    count = codes.shape[1]
-    row = np.zeros(count, dtype=np.intp)
+def _part_of(bins: Bins, bin_: NDArray[np.intp], within: Reals) -> tuple[NDArray[np.intp], Reals]:
+    """Return the part among all parts that a quantile of a bin lies in, and the place inside."""
+    parts = bins.cumulative.shape[1] - 1
+    if parts == 1:
+        return bin_, within
+    reached = bins.cumulative[bin_]  # shape (rows, parts + 1)
+    part = np.clip((within[:, None] >= reached[:, 1:]).sum(axis=1), 0, parts - 1)
+    below = np.take_along_axis(reached, part[:, None], axis=1)[:, 0]
+    share = np.take_along_axis(reached, part[:, None] + 1, axis=1)[:, 0] - below
+    inside = np.divide(within - below, share, out=np.zeros_like(within), where=share > 0)
+    return bin_ * parts + part, inside
+
+
+def _draw_regression(node: RegressionNode, at: int, drawn: _Drawn) -> None:
+    codes, values = drawn.codes, drawn.values
+    row = np.zeros(drawn.count, dtype=np.intp)
     for position, size in zip(node.rows, node.sizes, strict=True):
         row = row * size + codes[position]
     predictor = node.coefficients[row, 0]
     for slope, position in enumerate(node.regressors, start=1):
         regressor = values[position] if position in values else codes[position]
         predictor = predictor + node.coefficients[row, slope] * regressor
-    uniform = fractions(seed, node.name, first, count)
+    uniform = drawn.fractions(node.name)
     value = np.clip(quantile(node.response, predictor, node.scale[row], uniform), *node.bounds)
     if node.bins is None:
         codes[at] = value
@@ -194,9 +268,10 @@ def _least_count(below: Callable[[Reals], Reals], guess: Reals, uniform: Reals) 
     return found
 
 
-def _compute_rule(node: RuleNode, at: int, codes: Codes, values: dict[int, Reals]) -> None:
+def _compute_rule(node: RuleNode, at: int, drawn: _Drawn) -> None:
+    codes, values = drawn.codes, drawn.values
     columns = {
-        name: _parent_column(codes, values, position, node.labels.get(name))
+        name: parent_column(codes, values, position, node.labels.get(name))
         for name, position in node.parents.items()
     }
     found = evaluate(node.expression, columns, codes.shape[1])
@@ -214,9 +289,10 @@ def _compute_rule(node: RuleNode, at: int, codes: Codes, values: dict[int, Reals
     codes[at] = code if node.missing_code is None else np.where(missing, node.missing_code, code)
 
 
-def _parent_column(
+def parent_column(
     codes: Codes, values: Mapping[int, Reals], position: int, labels: tuple[str, ...] | None
 ) -> Column:
+    """Return the column of a parent as a rule reads it; `labels` of one that is a level."""
     if position in values:
         return values[position]
     own = codes[position].astype(np.int64)

@@ -29,6 +29,7 @@ from server.causal.mechanism import (
     RegressionMechanism,
     RuleMechanism,
     TableMechanism,
+    at_node,
 )
 from server.causal.model import Model
 from server.causal.model_file import FEWEST_DRAWS, Provenance
@@ -73,9 +74,7 @@ def fit(
         found.add(family)
     graph = study.causal_graph
     mechanisms = {
-        node: replace(
-            found.mechanisms[study.family_of(node).node], node=node, parents=graph.parents[node]
-        )
+        node: at_node(found.mechanisms[study.family_of(node).node], node, graph.parents[node])
         for node in graph.nodes
     }
     provenance = Provenance(study.hash, plan.hash, noisy.contributors)

@@ -3,7 +3,9 @@ import pandas as pd
 import pytest
 
 from protocol.study.variables import Numeric
-from server.causal.frame import _numbers, to_frame
+from server.causal.compilation import bins_of
+from server.causal.frame import to_frame
+from server.causal.world import Rows, placed
 from tests.support.networks import asia, mixed, network
 
 
@@ -74,9 +76,11 @@ def test_numbers_stay_in_their_bin_whatever_the_rounding() -> None:
     ).study
     variable = study.variables["x"]
     assert isinstance(variable, Numeric)
+    bins = bins_of(variable, None, None)
+    assert bins is not None
     for place in (0.0, 1 - 2**-53):
         for code in range(3):
-            (value,) = _numbers(variable, np.array([code], dtype=np.int8), np.array([place]))
+            (value,) = placed(bins, np.array([code], dtype=np.int8), np.array([place]))
             assert variable.code_of(float(value)) == code
 
 
@@ -95,6 +99,7 @@ def test_rows_are_numbered_from_the_start() -> None:
 
 def test_no_rows_have_all_columns() -> None:
     made = mixed()
-    empty = to_frame(made.study, np.zeros((5, 0), dtype=np.int8), {}, seed=1, start=0)
+    numbers = {at: np.zeros(0) for at, node in enumerate(made.nodes) if node in ("age", "fever")}
+    empty = to_frame(made.study, Rows(np.zeros((5, 0), dtype=np.int8), numbers, {}), start=0)
     assert list(empty.columns) == list(made.nodes)
     assert list(empty.dtypes) == list(made.model().sample(3, seed=1).dtypes)
