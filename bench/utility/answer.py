@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.utility.effects import Tables, contrast_effects, family_marginals
-from bench.utility.world import Answer, Codes, Marginal, World
+from bench.utility.world import Answer, Codes, Effects, Marginal, World
 from protocol.study.graph import CausalGraph, Clique
 from protocol.study.study import Study
 
@@ -22,9 +22,13 @@ def from_draws(world: World, study: Study, tables: Mapping[str, Tables], seconds
     """
     graph = study.causal_graph
     found = contrast_effects(graph, tables, world.contrasts)
+    return Answer(found[0], *intervals(found), family_marginals(graph, tables), seconds)
+
+
+def intervals(found: NDArray[np.float64]) -> tuple[Effects, Effects]:
+    """Return the ends of 95 % intervals of effects: the estimate comes first, then its draws."""
     reach = _REACH * found[1:].std(axis=0)
-    low, high = np.maximum(found[0] - reach, -1.0), np.minimum(found[0] + reach, 1.0)
-    return Answer(found[0], low, high, family_marginals(graph, tables), seconds)
+    return np.maximum(found[0] - reach, -1.0), np.minimum(found[0] + reach, 1.0)
 
 
 def from_tables(

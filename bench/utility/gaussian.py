@@ -20,7 +20,7 @@ from bench.utility.world import Codes, Contrast, Effects, Marginal, Records, Sit
 from protocol.study.study import Study
 
 GAUSSIAN = ("ecoli70",)
-MECHANISMS = ("binned", "gaussian")
+BINNED = ("ecoli70-binned",)
 
 _EDGES = (-3.0, -1.8, -0.6, 0.6, 1.8, 3.0)  # in standard deviations around the mean
 _PERSONS, _SEED = 2**19, 7  # the population that stands for the truth of binned family tables
@@ -28,7 +28,7 @@ _PERSONS, _SEED = 2**19, 7  # the population that stands for the truth of binned
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussianNetwork:
-    """A world of numbers; `mechanism` is how the study has every node fitted."""
+    """A world of numbers, which arms that need tables see in bins."""
 
     name: str
     body: str  # of the study document
@@ -49,13 +49,13 @@ class GaussianNetwork:
 
 
 @lru_cache
-def gaussian_network(name: str, mechanism: str = "binned") -> GaussianNetwork:
-    """Return one of GAUSSIAN, fitted by one of MECHANISMS."""
+def gaussian_network(name: str) -> GaussianNetwork:
+    """Return one of GAUSSIAN or BINNED: the same network, fitted by lines or by tables."""
+    full_name, (name, mechanism) = name, _named(name)
     nodes = {node.name: node for node in gaussian_nodes(name)}
     moments = implied(nodes)
     edges = {node: _edges(*moment) for node, moment in moments.items()}
     body = _body(nodes, edges, mechanism)
-    full_name = name if mechanism == "binned" else f"{name}-{mechanism}"
     study = study_of(full_name, body)
     graph = study.causal_graph
     codes = drawn(graph.nodes, nodes, edges, _PERSONS, np.random.default_rng(_SEED)).codes
@@ -66,8 +66,16 @@ def gaussian_network(name: str, mechanism: str = "binned") -> GaussianNetwork:
     }
     contrasts = contrasts_of(study, shares)
     totals = total_effects(nodes)
-    truth = np.array([_effect(totals, edges, contrast) for contrast in contrasts])
+    truth = np.array(
+        [totals[one.treatment, one.outcome] * scaled_contrast(edges, one) for one in contrasts]
+    )
     return GaussianNetwork(full_name, body, nodes, edges, contrasts, truth, marginals)
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Return the network's own name, and the mechanism of its nodes."""
+    own = name.removesuffix("-binned")
+    return own, "gaussian" if own == name else "binned"
 
 
 def drawn(
@@ -132,13 +140,14 @@ def _body(
     return f"graph = {{ edges = {arrows} }}\nmechanisms = {{ {kinds} }}\n{variables}"
 
 
-def _effect(
-    totals: Mapping[tuple[str, str], float],
-    edges: Mapping[str, NDArray[np.float64]],
-    contrast: Contrast,
-) -> float:
-    middles = {node: (edges[node][1:] + edges[node][:-1]) / 2 for node in edges}
-    treatment, outcome = middles[contrast.treatment], middles[contrast.outcome]
-    moved = float(treatment[contrast.treated] - treatment[contrast.reference])
-    slope = totals[contrast.treatment, contrast.outcome]
-    return slope * moved / float(outcome[-1] - outcome[0])
+def scaled_contrast(edges: Mapping[str, NDArray[np.float64]], contrast: Contrast) -> float:
+    """Return how far a contrast moves its treatment, over the scale of its outcome.
+
+    From midpoint to midpoint of the treatment's bins, in units of the distance between the
+    outcome's outer midpoints: times d outcome / d treatment, it is the effect.
+    """
+    treatment, outcome = (
+        (edges[node][1:] + edges[node][:-1]) / 2 for node in (contrast.treatment, contrast.outcome)
+    )
+    moved = treatment[contrast.treated] - treatment[contrast.reference]
+    return float(moved / (outcome[-1] - outcome[0]))

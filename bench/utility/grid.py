@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.utility.asked import asked, is_asked
 from bench.utility.directed import DIRECTED
 from bench.utility.equal_noise import EQUAL_NOISE
-from bench.utility.gaussian import GAUSSIAN, gaussian_network
+from bench.utility.gaussian import BINNED, GAUSSIAN, gaussian_network
 from bench.utility.marginal_based import MarginalBased
 from bench.utility.networks import DISCRETE, network
 from bench.utility.ours import NO_NOISE, ONE_CURATOR, TEN
@@ -27,6 +27,7 @@ SEEDS = 5
 # Networks with few effects get more seeds where coverage is measured, so that it is over 200.
 MORE_SEEDS: Mapping[str, int] = {"asia": 12}
 
+NETWORKS = (*DISCRETE, *GAUSSIAN)
 ASKED = ("alarm-asked", "hailfinder-asked")
 
 MST = MarginalBased("mst")
@@ -41,12 +42,12 @@ class Entry:
     epsilons: tuple[float, ...] = (TARGET_EPSILON,)
     sizes: tuple[int, ...] = SIZES
     seeds: Mapping[str, int] = field(default_factory=dict)  # where other than SEEDS
-    asked: bool = False  # whether it runs on the asked networks, and there alone
+    worlds: tuple[str, ...] = NETWORKS
     kept_in: Path | None = None  # where runs have to be kept already, for slow peers
 
     def cells(self, world: str) -> Iterator[Cell]:
         """Yield the cells of this arm on a world."""
-        if is_asked(world) is not self.asked:
+        if world not in self.worlds:
             return
         for rows in self.sizes:
             for epsilon in self.epsilons:
@@ -85,9 +86,10 @@ def full(*, aim: bool) -> Grid:
         Entry(SITES_ALONE, sizes=(SMALL,)),
         Entry(MST, sizes=(SMALL,)),
         Entry(AIM, sizes=(SMALL,), kept_in=None if aim else AIM.folder),
-        *(Entry(arm, sizes=(SMALL,), asked=True) for arm in (TEN, DIRECTED)),
+        Entry(TEN, worlds=BINNED),
+        *(Entry(arm, sizes=(SMALL,), worlds=ASKED) for arm in (TEN, DIRECTED)),
     )
-    return Grid((*DISCRETE, *GAUSSIAN, *ASKED), entries)
+    return Grid((*NETWORKS, *BINNED, *ASKED), entries)
 
 
 def quick() -> Grid:

@@ -1,19 +1,26 @@
 """This project: residual tables under one plan, fitted by `server/estimation`."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.utility.answer import from_draws
+from bench.utility.gaussian import GaussianNetwork
+from bench.utility.linear import linear_answer
 from bench.utility.rounds import release, without_noise
 from bench.utility.world import CENTRAL, TEN_SITES, Answer, Records, Sites, World
 from protocol.privacy.plan import compile_plan
 from protocol.study.study import Study
+from server.causal.mechanism import Mechanism, RegressionMechanism, TableMechanism
 from server.causal.model import Model
 from server.estimation.fit import DRAWS, fit
 
-SOURCES = ("protocol", "server", "bench/utility/ours.py", "bench/utility/rounds.py")
+SOURCES = (
+    *("protocol", "server"),
+    *(f"bench/utility/{name}.py" for name in ("linear", "ours", "rounds")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +52,25 @@ NO_NOISE = OneRound("ours, no noise", CENTRAL, noisy=False)
 
 def answer_of(world: World, model: Model, seconds: float) -> Answer:
     """Return what a fitted model says."""
-    tables = {node: found.point_and_draws for node, found in model.mechanisms.items()}
-    return from_draws(world, model.study, tables, seconds)
+    lines = lines_of(model)
+    if isinstance(world, GaussianNetwork) and lines:
+        return linear_answer(world, model.study, lines, seconds)
+    found: Mapping[str, Mechanism] = model.mechanisms
+    tables = {node: one for node, one in found.items() if isinstance(one, TableMechanism)}
+    draws = {node: one.point_and_draws for node, one in tables.items()}
+    return from_draws(world, model.study, draws, seconds)
+
+
+def lines_of(model: Model) -> Mapping[str, RegressionMechanism]:
+    """Return the mechanisms of a model of regressions alone; none of another."""
+    found: Mapping[str, Mechanism] = model.mechanisms
+    lines = {node: one for node, one in found.items() if isinstance(one, RegressionMechanism)}
+    return lines if len(lines) == len(found) else {}
 
 
 def central_model(study: Study, records: Records, draws: int, seed: int) -> Model:
     """Return the model that one curator would fit to records that it holds alone."""
     plan = compile_plan(study)
     generator = np.random.default_rng([seed, 2])
-    noisy = release(study, plan, records.codes, CENTRAL.contributors, generator)
+    noisy = release(study, plan, records.codes, CENTRAL.contributors, generator, records.values)
     return fit(study, plan, noisy, draws=draws, seed=seed)

@@ -11,7 +11,7 @@ import numpy as np
 from bench.harness import Measurement
 from bench.utility.directed import DIRECTED
 from bench.utility.equal_noise import EQUAL_NOISE
-from bench.utility.grid import AIM, ASKED, LARGE, MST, SIZES, SMALL, TARGET_EPSILON
+from bench.utility.grid import AIM, ASKED, LARGE, MST, NETWORKS, SIZES, SMALL, TARGET_EPSILON
 from bench.utility.measures import Score, average
 from bench.utility.ours import NO_NOISE, ONE_CURATOR, TEN
 from bench.utility.results import Results
@@ -52,16 +52,15 @@ MOST_ON_AVERAGE = 0.5  # to the better of PEERS, averaged over networks
 
 def measurements(results: Results) -> list[Measurement]:
     """Return every comparison that the results allow, in the order of the issue."""
-    worlds = tuple(dict.fromkeys(cell.world for cell in results))
     return [
         *compared(results, TABLES, LARGE_NETWORKS),
-        *_marginal_based(results, worlds),
+        *_marginal_based(results),
         *compared(results, DIRECTION, ASKED),
         *compared(results, SAMPLING, SMALL_NETWORKS),
-        *compared(results, FEDERATION, [world for world in worlds if world not in ASKED]),
+        *compared(results, FEDERATION, NETWORKS),
         *_many_persons(results),
-        *_coverage(results, [world for world in worlds if world not in ASKED]),
-        *compared(results, POOLING, worlds),
+        *_coverage(results, NETWORKS),
+        *compared(results, POOLING, NETWORKS),
     ]
 
 
@@ -95,10 +94,10 @@ def _by_seed(results: Results, world: str, rows: int, arm: str) -> dict[int, Sco
     }
 
 
-def _marginal_based(results: Results, worlds: Sequence[str]) -> Iterator[Measurement]:
+def _marginal_based(results: Results) -> Iterator[Measurement]:
     """Yield ours against the better of MST and AIM: on each network, and the mean ratio."""
     best = []
-    for world in worlds:
+    for world in NETWORKS:
         peers = [one for peer in PEERS for one in compared(results, peer, (world,))]
         best += sorted(peers, key=lambda one: -(one.ratio or 0.0))[:1]
     yield from best
