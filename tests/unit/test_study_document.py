@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from protocol.errors import UsageError
-from protocol.study.diagnosis import EXAMPLES
+from protocol.study.diagnosis import _KINDS, EXAMPLES
 from protocol.study.document import (
     MAX_DOCUMENT_CHARACTERS,
     canonical_study,
@@ -16,9 +16,10 @@ from protocol.study.document import (
     study_from_canonical,
     study_hash,
 )
+from protocol.study.mechanisms import Mechanism
 from protocol.study.study import Study
 from protocol.study.toml_lines import LineIndex, path_text
-from tests.support.studies import STUDY_TEXT, edited
+from tests.support.studies import STUDY_TEXT, VISITS_TEXT, edited
 
 STUDY = parse_study(STUDY_TEXT)
 
@@ -196,6 +197,30 @@ def test_a_field_that_is_wrong_is_named_with_its_line_and_what_to_write(
     assert message in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("visits = 3", "visit = 3", "time.visit (line 9): expected a known field, found 'visit'"),
+        ("visits = 3, ", "", "time.visits (line 9): expected this field, found nothing; write vis"),
+        (', of = "cd4"', "", "variables.cd4_missing.of (line 14): expected this field, found noth"),
+        ("detail = 2", "detail = 65", "variables.cd4.detail (line 13): expected at most 64, found"),
+        ('kind = "missingness"', 'kind = "missing"', "found 'missing'; write 'missingness'"),
+        ("detail = 2", 'spacing = "even"', "expected 'linear' or 'log', found 'even'"),
+    ],
+)
+def test_a_field_of_visits_or_indicators_that_is_wrong_is_named(
+    old: str, new: str, message: str
+) -> None:
+    with pytest.raises(UsageError) as refusal:
+        parse_study(edited(old, new, VISITS_TEXT))
+    assert message in str(refusal.value)
+
+
+def test_an_example_is_one_of_the_field_and_not_of_a_variable_of_its_name() -> None:
+    with pytest.raises(UsageError, match=r"mechanisms.weight .*found 5; write \[mechanisms\] with"):
+        parse_study(edited("[graph]", "[mechanisms]\nweight = 5\n[graph]"))
+
+
 def test_a_table_in_place_of_a_value_and_the_other_way_round_are_refused() -> None:
     with pytest.raises(UsageError, match="expected a table, found 5"):
         parse_study("unit = 5\n" + STUDY_TEXT)
@@ -241,7 +266,8 @@ def test_of_very_many_problems_the_first_are_shown_and_the_others_counted() -> N
 
 
 def test_every_field_of_a_study_has_an_example_to_show() -> None:
-    assert set(_field_names(Study)) <= set(EXAMPLES)
+    for model in (Study, Mechanism, *_KINDS.values()):
+        assert set(_field_names(model)) <= set(EXAMPLES)
 
 
 @pytest.mark.parametrize(
