@@ -83,7 +83,11 @@ MIXED = Scenario(
     unit_column="person",
     mapping={
         "sex": _SEX,
-        "relapse": {"time": "years", "event": "relapsed"},
+        "relapse": {
+            "time": "years",
+            "event": "relapsed",
+            "values": {"yes": "event", "no": "censored"},
+        },
     },
     budget=BUDGET,
 )
