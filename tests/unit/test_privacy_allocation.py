@@ -11,8 +11,9 @@ from scipy.optimize import LinearConstraint, minimize
 from protocol.privacy.allocation import WeightedFamily, allocate, cell_share, cost, objective
 from protocol.privacy.roots import root_above, root_below
 from protocol.privacy.weights import family_weights
+from protocol.study.document import parse_study
 from protocol.study.graph import Clique
-from tests.support.studies import measured_study
+from tests.support.studies import VISITS_TEXT, edited, measured_study
 
 SIZES = {"a": 2, "b": 3, "c": 4}
 FAMILIES = (
@@ -101,6 +102,15 @@ def test_a_treatment_counts_where_another_question_needs_it() -> None:
 def test_a_question_whose_answer_is_zero_by_the_graph_gets_no_weight() -> None:
     study = measured_study({"a": 2, "b": 2, "c": 2}, ["a -> b", "a -> c"], questions=[("b", "c")])
     assert family_weights(study) == {"a": 1, "b": 1, "c": 1}
+
+
+def test_visits_share_the_weight_of_their_family_which_a_question_counts_once() -> None:
+    """Drug is set at every visit; death at visit 2 has death at visits 1 and 0 behind it."""
+    weights = family_weights(parse_study(VISITS_TEXT))
+    assert {name for name, weight in weights.items() if weight > 1} == {"dead[0]", "dead[t]"}
+    assert set(weights.values()) == {1, 4}
+    once = parse_study(edited('treatment = "drug"', 'treatment = "drug[0]"', VISITS_TEXT))
+    assert family_weights(once)["load[t]"] == family_weights(once)["drug[t]"] == 4
 
 
 def _closed_form(floor: Fraction) -> dict[Clique, Fraction]:

@@ -266,7 +266,8 @@ def test_of_very_many_problems_the_first_are_shown_and_the_others_counted() -> N
 
 
 def test_every_field_of_a_study_has_an_example_to_show() -> None:
-    for model in (Study, Mechanism, *_KINDS.values()):
+    models: list[type[BaseModel]] = [Study, Mechanism, *_KINDS.values()]
+    for model in models:
         assert set(_field_names(model)) <= set(EXAMPLES)
 
 
