@@ -33,12 +33,16 @@ _LEAST_MASS = 1e-12  # on codes with a score
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FamilySlope:
-    """How one effect changes with one family, at every set of a prior."""
+    """How one effect changes with one family, at every set of a prior.
+
+    The slope in a count is `centred` / `persons`; a person sampled adds `spread` / `persons` to
+    the variance of the effect.
+    """
 
     one: FamilyMap
     centred: Tables  # g_rc - sum_c' theta_rc' g_rc', shape (sets, parents' sizes .., size)
-    persons: Reals  # n_r, shape (sets, parents' sizes ..)
-    spread: Reals  # Var g of a person in row r, by theta; shape (sets, parents' sizes ..)
+    persons: Reals  # n_r, or of them those at risk; shape (sets, parents' sizes ..)
+    spread: Reals  # variance of `centred` over the persons of a row; shape as `persons`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +117,7 @@ def _obstacle(study: Study, question: Question) -> str:
         return f"{path}, so that the effect is zero"
     for node in sorted({*study.causal_graph.ancestors(question.outcome), question.outcome}):
         mechanism = study.mechanism(node)
-        if mechanism.uses != "table" or mechanism.kind == "survival":
+        if mechanism.uses != "table":
             return f"the mechanism of {node!r} is not a table"
     return ""
 
@@ -121,20 +125,50 @@ def _obstacle(study: Study, question: Question) -> str:
 def _sensitivity(study: Study, prior: Prior, layout: Layout, question: Question) -> Sensitivity:
     shares = parent_shares(study.causal_graph, prior.tables, {question.outcome})
     effects, derivatives = _effect(study, prior, question)
-    slopes = []
+    slopes: list[FamilySlope] = []
     for node, derivative in derivatives.items():
-        table = prior.tables[node]
-        mean = (table * derivative).sum(axis=-1, keepdims=True)
-        centred = derivative - mean
-        slopes.append(
-            FamilySlope(
-                one=family_map(study.family_of(node).clique, layout),
-                centred=centred,
-                persons=prior.persons * shares[node],
-                spread=(table * centred**2).sum(axis=-1),
-            )
-        )
+        one = family_map(study.family_of(node).clique, layout)
+        persons = prior.persons * shares[node]
+        if study.mechanism_of(node) == "survival":
+            slopes += _survival_slopes(one, prior.tables[node], derivative, persons)
+        else:
+            slopes.append(_table_slope(one, prior.tables[node], derivative, persons))
     return Sensitivity(question, effects, _deviation(study, prior, question), slopes)
+
+
+def _table_slope(one: FamilyMap, table: Tables, derivative: Tables, persons: Reals) -> FamilySlope:
+    centred = derivative - (table * derivative).sum(axis=-1, keepdims=True)
+    return FamilySlope(one, centred, persons, (table * centred**2).sum(axis=-1))
+
+
+def _survival_slopes(
+    one: FamilyMap, table: Tables, derivative: Tables, persons: Reals
+) -> list[FamilySlope]:
+    """Return the slopes in the hazards h_k = e_k / n_k, one an interval (`survival.py`).
+
+    With p the shares of the event by interval, then without one, and S_k = p_k + p_k+1 + ..,
+
+        dE / dh_k = S_k g_k - sum_{i > k} p_i g_i / (1 - h_k)
+        dh_k      = (de_k - h_k sum_{i >= k} (de_i + dc_i)) / n_k,  n_k = n_r S_k
+
+    Nobody is taken to be censored before the last edge; that more are makes answers vaguer.
+    """
+    intervals = table.shape[-1] - 1
+    left = np.maximum(np.cumsum(table[..., ::-1], axis=-1)[..., ::-1], _LEAST_MASS)  # S
+    later = np.cumsum((table * derivative)[..., ::-1], axis=-1)[..., ::-1]
+    hazard = table / left
+    slopes = left[..., :-1] * derivative[..., :-1]
+    slopes -= later[..., 1:] / np.maximum(1 - hazard[..., :-1], _LEAST_MASS)
+    found = []
+    for k in range(intervals):
+        exits = np.zeros((*persons.shape, 2 * intervals))
+        exits[..., k:intervals] = exits[..., intervals + k :] = -hazard[..., k, None]
+        exits[..., k] += 1.0
+        slope, spread = slopes[..., k], hazard[..., k] * (1 - hazard[..., k])
+        found.append(
+            FamilySlope(one, exits * slope[..., None], persons * left[..., k], spread * slope**2)
+        )
+    return found
 
 
 def _deviation(study: Study, prior: Prior, question: Question) -> float:

@@ -14,6 +14,7 @@ from protocol.study.study import Study
 from server.causal.contraction import distribution
 from server.estimation.contrasts import (
     Coordinates,
+    Reals,
     coordinates_of,
     family_map,
     noise_of,
@@ -264,3 +265,38 @@ def test_codes_that_the_model_leaves_out_have_no_slope() -> None:
     assert isinstance(one, Sensitivity)
     assert study.model_sizes(["weight"]) < study.sizes(["weight"])
     assert np.abs(one.gradients(np.ones(layout.length))).max() > 0
+
+
+SURVIVAL = """
+[variables.relapse]
+kind = "survival"
+edges = [0, 12, 24, 60]
+"""
+
+
+def test_slopes_in_survival_are_those_of_the_hazards() -> None:
+    text = edited("[graph]", f"{SURVIVAL}\n[graph]").replace(
+        '"quit -> weight",', '"quit -> weight", "quit -> relapse",'
+    )
+    asked = 'measure = "risk"\noutcome = "relapse"'
+    study = parse_study(text.replace('outcome = "weight"', asked))
+    layout = plan_layout(compile_plan(study))
+    prior = neutral_prior(study, 1000)
+    (one,) = survey(study, prior, layout)
+    assert isinstance(one, Sensitivity)
+    (gradient, *_) = one.gradients(np.full(layout.length, 1e-9))
+    shares = np.concatenate([prior.tables["relapse"][0, :, :-1], np.zeros((2, 3))], axis=-1)
+    shares[:, -1] = prior.tables["relapse"][0, :, -1]  # censored at the last edge
+    counts = shares * one.slopes[0].persons[0][:, None]
+    mapped = family_map(("quit", "relapse"), layout)
+    step = 1e-3 * default_rng(1).normal(size=counts.shape)
+
+    def effect(exits: Reals) -> float:
+        events, left = exits[:, :3], np.cumsum((exits[:, :3] + exits[:, 3:])[:, ::-1], axis=1)
+        free = np.prod(1 - events / left[:, ::-1], axis=1)
+        return float(free[0] - free[1])
+
+    slope = effect(counts + step) - effect(counts)
+    moved = mapped.adjoint(step, layout.length)
+    moved[mapped.places] /= mapped.spread**2
+    assert gradient @ moved == pytest.approx(slope, rel=1e-3)
