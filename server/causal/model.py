@@ -240,7 +240,10 @@ class Model:
                 "Expected the model as it was fitted, found one under an intervention.",
                 "Write the model itself; interventions are repeated after loading.",
             )
-        return model_file.encode(self.study, self.mechanisms, self.provenance)
+        contents = model_file.Contents(
+            self.study, self.mechanisms, self.provenance, self.placements, self.cautions
+        )
+        return model_file.encode(contents)
 
     @staticmethod
     def from_json(text: str) -> "Model":
@@ -249,7 +252,7 @@ class Model:
         Raises:
             UsageError: naming the place that is not as the format says.
         """
-        return Model(*model_file.decode(text))
+        return Model(**model_file.decode(text)._asdict())
 
     def _check_draw(self, draw: int | None) -> None:
         if draw is not None and not 0 <= draw < self.draws:

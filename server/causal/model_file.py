@@ -6,49 +6,83 @@ One object, UTF-8, in this order:
     study        the study as canonical JSON text (SPEC 2): domains, graph and questions
     provenance   {"study_hash", "plan_hash": SHA-256 in hexadecimal, "contributors": the number
                  of sites in the sum}
-    mechanisms   one object a node, in topological order (`Study.causal_graph.nodes`):
+    cautions     what a reader should know: {"node": a node, or the column that visits share,
+                 "code": in kebab-case, "text"}
+    placements   where values lie inside bins, in the order of names: {"variable", "shares": the
+                 estimate, then the draws, each one flat list over the parts of all bins (the
+                 study's `detail` parts a bin), which sum to 1 a bin}
+    mechanisms   one object a node, in topological order (`Study.causal_graph.nodes`), each with
         node         its name
-        kind         "table": the only kind of this version
+        kind         "table", "regression", "rule" or "shared"; all but the last as the study says
         parents      their names, in topological order; the graph's own
+
+    table: codes are the model's (`Study.model_labels`)
         table        P(node | parents), a list of rows of probabilities in code order; rows run
-                     over the parents' codes, the last parent fastest. Numbers are the shortest
-                     decimal that reads back to the same double. A row sums to 1 within 1e-9
+                     over the parents' codes, the last parent fastest. A row sums to 1 within 1e-9
         support      per row the estimated number of persons that it was fitted to, at least 0
         draws        per draw one flat list over rows and codes: parts per million, whole
-                     numbers that sum to 1000000 a row; the same number of draws for every node
+                     numbers that sum to 1000000 a row
+        terms        perhaps, of a regression that the table was made of: {"names", "estimate":
+                     coefficients on the scale of the link, "draws": a list of them per draw}
+        censoring    perhaps, of a survival node: {"table", "draws"} as above, over intervals
 
-Draws are rounded to parts per million when they are made, so nothing is lost in the file.
-Unknown or repeated fields, other shapes, NaN and infinities are refused with their place.
+    regression: see `server/causal/mechanism.py`
+        rows         parents by whose codes coefficients differ
+        regressors   parents whose values enter, in their own units
+        response     "gaussian", "logistic", "poisson" or "negative-binomial"
+        bounds       the two numbers that values are clamped to
+        coefficients the estimate, then the draws, each one flat list: per row, in the order of
+                     tables, a constant and a slope per regressor
+        scale        the estimate, then the draws: per row, at least 0
+        support      per row, as of a table
+
+    rule
+        value        the study's canonical text of the expression
+
+    shared
+        shared_with  the first node of the same family (of another visit), whose numbers it has
+
+Numbers are the shortest decimal that reads back to the same double. All parameters have the same
+number of draws. Draws of tables are rounded to parts per million when they are made, so nothing
+is lost in the file. Unknown or repeated fields, other shapes, NaN and infinities are refused with
+their place.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.errors import UsageError
 from protocol.identifiers import DIGEST_BYTES, Digest
 from protocol.study.document import study_from_canonical
 from protocol.study.study import Study
-from server.causal.mechanism import WHOLE, Parts, Table, TableMechanism
+from protocol.study.variables import Numeric
+from server.causal.mechanism import Caution, Mechanism, Placement, draws_of
+from server.causal.mechanism_file import flat_lists, mechanism_document, read_mechanism, shares
+from server.causal.strict_json import (
+    Object,
+    array,
+    fields,
+    list_of,
+    parse,
+    refusal,
+    refuse,
+    same,
+    text_of,
+)
 
 FORMAT = "concause-model/1"
 FEWEST_DRAWS = 20
-MOST_CHARACTERS = 2**30
 
-_FIELDS = ("format", "study", "provenance", "mechanisms")
-_MECHANISM_FIELDS = ("node", "kind", "parents", "table", "support", "draws")
+_FIELDS = ("format", "study", "provenance", "cautions", "placements", "mechanisms")
 _PROVENANCE_FIELDS = ("study_hash", "plan_hash", "contributors")
-_ROW_TOLERANCE = 1e-9
 _HEXADECIMAL = re.compile(f"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
-
-Contents: TypeAlias = "tuple[Study, Mapping[str, TableMechanism], Provenance]"
-_Object: TypeAlias = Mapping[str, Any]
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +94,19 @@ class Provenance:
     contributors: int  # sites in the sum
 
 
-def encode(study: Study, mechanisms: Mapping[str, TableMechanism], provenance: Provenance) -> str:
+class Contents(NamedTuple):
+    """What a model file holds; the arguments of a `Model`."""
+
+    study: Study
+    mechanisms: Mapping[str, Mechanism]
+    provenance: Provenance
+    placements: Mapping[str, Placement]
+    cautions: tuple[Caution, ...]
+
+
+def encode(contents: Contents) -> str:
     """Return the text of the model file: one line a mechanism."""
+    study, provenance = contents.study, contents.provenance
     head = {
         "format": FORMAT,
         "study": study.canonical.decode(),
@@ -70,9 +115,27 @@ def encode(study: Study, mechanisms: Mapping[str, TableMechanism], provenance: P
             "plan_hash": provenance.plan_hash.hex(),
             "contributors": provenance.contributors,
         },
+        "cautions": [
+            {"node": caution.node, "code": caution.code, "text": caution.text}
+            for caution in contents.cautions
+        ],
+        "placements": [
+            {
+                "variable": name,
+                "shares": placement.shares.reshape(len(placement.shares), -1).tolist(),
+            }
+            for name, placement in sorted(contents.placements.items())
+        ],
     }
-    lines = [_dump(_document(mechanisms[node])) for node in study.causal_graph.nodes]
+    lines, written = [], dict[str, Mechanism]()
+    for node in study.causal_graph.nodes:
+        lines.append(_dump(mechanism_document(contents.mechanisms[node], written)))
+        written[node] = contents.mechanisms[node]
     return _dump(head)[:-1] + ',"mechanisms":[\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def decode(text: str) -> Contents:
@@ -81,72 +144,40 @@ def decode(text: str) -> Contents:
     Raises:
         UsageError: "model-invalid", naming the place, what was expected and what was found.
     """
-    document = _fields(_parse(text), _FIELDS, "the file")
-    if document["format"] != FORMAT:
-        _refuse("format", f"{FORMAT!r}", repr(document["format"]))
+    document = fields(parse(text), _FIELDS, "the file")
+    same(document["format"], FORMAT, "format")
     study = _study(document["study"])
-    provenance = _provenance(_fields(document["provenance"], _PROVENANCE_FIELDS, "provenance"))
+    provenance = _provenance(fields(document["provenance"], _PROVENANCE_FIELDS, "provenance"))
     if provenance.study_hash != study.hash:
-        _refuse("provenance.study_hash", "the hash of the study in this file", "another")
-    return study, _mechanisms(study, document["mechanisms"]), provenance
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-
-
-def _document(mechanism: TableMechanism) -> dict[str, object]:
-    size = mechanism.table.shape[-1]
-    return {
-        "node": mechanism.node,
-        "kind": "table",
-        "parents": list(mechanism.parents),
-        "table": mechanism.table.reshape(-1, size).tolist(),
-        "support": mechanism.support.ravel().tolist(),
-        "draws": mechanism.parts.reshape(len(mechanism.parts), -1).tolist(),
-    }
-
-
-def _parse(text: str) -> object:
-    if len(text) > MOST_CHARACTERS:
-        _refuse("the file", f"at most {MOST_CHARACTERS} characters", str(len(text)))
-    try:
-        return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise _refusal("the file", "JSON", "something else") from error
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        _refuse("an object", "each field once", "one twice")
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    _refuse("a number", "a finite number", name)
-
-
-def _fields(value: object, names: Sequence[str], place: str) -> _Object:
-    if not isinstance(value, dict) or set(value) != set(names):
-        found = ", ".join(map(repr, value)) if isinstance(value, dict) else type(value).__name__
-        _refuse(place, "exactly the fields " + ", ".join(map(repr, names)), found)
-    return value
+        refuse("provenance.study_hash", "the hash of the study in this file", "another")
+    mechanisms = _mechanisms(study, document["mechanisms"])
+    draws = {count for count in map(draws_of, mechanisms.values()) if count is not None}
+    if len(draws) > 1 or min(draws, default=FEWEST_DRAWS) < FEWEST_DRAWS:
+        refuse("mechanisms", f"the same number of draws a node, from {FEWEST_DRAWS}", str(draws))
+    return Contents(
+        study=study,
+        mechanisms=mechanisms,
+        provenance=provenance,
+        placements=_placements(study, document["placements"], min(draws, default=0)),
+        cautions=tuple(
+            _caution(study, value) for value in list_of(document["cautions"], "cautions")
+        ),
+    )
 
 
 def _study(text: object) -> Study:
-    if not isinstance(text, str):
-        _refuse("study", "canonical JSON as text", type(text).__name__)
     try:
-        return study_from_canonical(text.encode())
+        return study_from_canonical(text_of(text, "study").encode())
     except UsageError as error:
-        raise _refusal("study", "the canonical form of a study", error.cause) from error
+        if error.code == "model-invalid":
+            raise
+        raise refusal("study", "the canonical form of a study", error.cause) from error
 
 
-def _provenance(document: _Object) -> Provenance:
+def _provenance(document: Object) -> Provenance:
     contributors = document["contributors"]
     if type(contributors) is not int or contributors < 1:
-        _refuse("provenance.contributors", "a positive integer", repr(contributors))
+        refuse("provenance.contributors", "a positive integer", repr(contributors))
     return Provenance(
         study_hash=_digest(document["study_hash"], "provenance.study_hash"),
         plan_hash=_digest(document["plan_hash"], "provenance.plan_hash"),
@@ -156,96 +187,55 @@ def _provenance(document: _Object) -> Provenance:
 
 def _digest(value: object, place: str) -> Digest:
     if not isinstance(value, str) or not _HEXADECIMAL.fullmatch(value):
-        _refuse(place, "64 digits of lower-case hexadecimal", repr(value))
+        refuse(place, "64 digits of lower-case hexadecimal", repr(value))
     return Digest(bytes.fromhex(value))
 
 
-def _mechanisms(study: Study, documents: object) -> Mapping[str, TableMechanism]:
-    nodes = study.causal_graph.nodes
-    if not isinstance(documents, list) or len(documents) != len(nodes):
-        _refuse("mechanisms", f"a list of {len(nodes)}, one a node", type(documents).__name__)
-    found = {
-        node: _mechanism(study, node, document)
-        for node, document in zip(nodes, documents, strict=True)
-    }
-    counts = {len(mechanism.parts) for mechanism in found.values()}
-    if len(counts) > 1 or min(counts) < FEWEST_DRAWS:
-        _refuse("mechanisms", f"the same number of draws a node, from {FEWEST_DRAWS}", str(counts))
+def _caution(study: Study, value: object) -> Caution:
+    document = fields(value, ("node", "code", "text"), "cautions")
+    known = {*study.causal_graph.nodes, *(family.node for family in study.families)}
+    node, code = (text_of(document[name], f"cautions.{name}") for name in ("node", "code"))
+    if node not in known:
+        refuse("cautions.node", "a node of the study", repr(node))
+    if not _CODE.fullmatch(code):
+        refuse("cautions.code", "a code in kebab-case", repr(code))
+    return Caution(node, code, text_of(document["text"], "cautions.text"))
+
+
+def _placements(study: Study, value: object, draws: int) -> Mapping[str, Placement]:
+    documents = [
+        fields(each, ("variable", "shares"), "placements") for each in list_of(value, "placements")
+    ]
+    names = [text_of(document["variable"], "placements.variable") for document in documents]
+    if names != sorted(set(names)):
+        refuse("placements", "each variable once, in the order of names", ", ".join(names))
+    return MappingProxyType(
+        {
+            name: _placement(study, name, document["shares"], draws)
+            for name, document in zip(names, documents, strict=True)
+        }
+    )
+
+
+def _placement(study: Study, name: str, value: object, draws: int) -> Placement:
+    place = f"placements[{name}]"
+    variable = study.variables.get(name)
+    if not isinstance(variable, Numeric):
+        refuse(place, "a numeric variable of the study", "another name")
+    edges = np.array([float(edge) for edge in variable.part_edges])
+    flat = array(value, (1 + draws, len(edges) - 1), float, f"{place}.shares")
+    return Placement(
+        variable=name,
+        edges=edges,
+        shares=shares(flat.reshape(1 + draws, -1, variable.detail), f"{place}.shares"),
+    )
+
+
+def _mechanisms(study: Study, value: object) -> Mapping[str, Mechanism]:
+    nodes, documents = study.causal_graph.nodes, list_of(value, "mechanisms")
+    if len(documents) != len(nodes):
+        refuse("mechanisms", f"a list of {len(nodes)}, one a node", f"{len(documents)}")
+    found: dict[str, Mechanism] = {}
+    for node, document in zip(nodes, documents, strict=True):
+        found[node] = read_mechanism(study, node, document, found)
     return MappingProxyType(found)
-
-
-def _mechanism(study: Study, node: str, value: object) -> TableMechanism:
-    place = f"mechanisms[{node}]"
-    document = _fields(value, _MECHANISM_FIELDS, place)
-    parents = study.causal_graph.parents[node]
-    expected = {"node": node, "kind": "table", "parents": list(parents)}
-    for name, wanted in expected.items():
-        if document[name] != wanted:
-            _refuse(f"{place}.{name}", repr(wanted), repr(document[name]))
-    shape = study.sizes((*parents, node))
-    return TableMechanism(
-        node=node,
-        parents=parents,
-        table=_table(document["table"], shape, f"{place}.table"),
-        parts=_parts(document["draws"], shape, f"{place}.draws"),
-        support=_support(document["support"], shape[:-1], f"{place}.support"),
-    )
-
-
-def _table(value: object, shape: tuple[int, ...], place: str) -> Table:
-    rows = _array(value, (-1, shape[-1]), float, place)
-    if rows.size != np.prod(shape):
-        _refuse(place, f"{np.prod(shape[:-1], dtype=int)} rows", str(len(rows)))
-    if (rows < 0).any() or (np.abs(rows.sum(axis=1) - 1) > _ROW_TOLERANCE).any():
-        _refuse(place, "rows of probabilities that sum to 1", "other numbers")
-    return rows.reshape(shape)
-
-
-def _parts(value: object, shape: tuple[int, ...], place: str) -> Parts:
-    cells = int(np.prod(shape))
-    flat = _array(value, (-1, cells), int, place)
-    parts = flat.reshape(-1, *shape)
-    if (parts < 0).any() or (parts > WHOLE).any() or (parts.sum(axis=-1) != WHOLE).any():
-        _refuse(place, f"whole numbers that sum to {WHOLE} a row", "other numbers")
-    return parts.astype(np.uint32)
-
-
-def _support(value: object, shape: tuple[int, ...], place: str) -> NDArray[np.float64]:
-    rows = int(np.prod(shape, dtype=int))
-    support = _array([value], (1, rows), float, place)
-    if (support < 0).any():
-        _refuse(place, "numbers from 0", "a negative one")
-    return support.reshape(shape)
-
-
-def _array(value: object, shape: tuple[int, int], kind: type, place: str) -> NDArray[Any]:
-    """Return a list of `kind` numbers per row as an array of `shape`; -1 rows are any number."""
-    rows, columns = shape
-    expected = f"lists of {columns} numbers"
-    if not isinstance(value, list) or (rows >= 0 and len(value) != rows):
-        _refuse(place, expected, "another shape")
-    for row in value:
-        if not isinstance(row, list) or len(row) != columns:
-            _refuse(place, expected, "another shape")
-        if set(map(type, row)) - {kind}:
-            _refuse(place, f"{kind.__name__} numbers", "other values")
-    try:
-        array = np.array(value, dtype=np.float64 if kind is float else np.int64)
-    except OverflowError as error:
-        raise _refusal(place, "smaller numbers", "one beyond 64 bits") from error
-    if not np.isfinite(array).all():
-        _refuse(place, "finite numbers", "an infinite one")
-    return array.reshape(-1, columns)
-
-
-def _refuse(place: str, expected: str, found: str) -> NoReturn:
-    raise _refusal(place, expected, found)
-
-
-def _refusal(place: str, expected: str, found: str) -> UsageError:
-    shown = found if len(found) <= 200 else found[:197] + "..."
-    return UsageError(
-        "model-invalid",
-        f"The model file is not valid. {place}: expected {expected}, found {shown}.",
-        "Fetch the release again; model files are not edited by hand.",
-    )

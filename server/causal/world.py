@@ -193,7 +193,7 @@ def _time_within(edges: Reals, codes: NDArray[np.integer], within: Reals) -> Rea
     """Return a time inside the interval of each code, evenly spread."""
     interval = np.minimum(codes, len(edges) - 2)
     low, high = edges[interval], edges[interval + 1]
-    return np.minimum(low + within * (high - low), np.nextafter(high, -np.inf))
+    return np.asarray(np.minimum(low + within * (high - low), np.nextafter(high, -np.inf)))
 
 
 def placed(bins: Bins, codes: NDArray[np.integer], within: Reals) -> Reals:

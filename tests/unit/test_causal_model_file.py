@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import StorageError, UsageError
-from server.causal import model_file
+from server.causal import strict_json
 from server.causal.mechanism import WHOLE, apportion
 from server.causal.model import Model, load
 from tests.support.networks import mixed
@@ -172,6 +172,6 @@ def test_nesting_without_end_is_refused() -> None:
 
 
 def test_file_beyond_the_bound_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_file, "MOST_CHARACTERS", 10)
+    monkeypatch.setattr(strict_json, "MOST_CHARACTERS", 10)
     with pytest.raises(UsageError, match="at most 10"):
         Model.from_json(TEXT)
