@@ -22,7 +22,7 @@ from protocol.study.problems import (
 from protocol.study.questions import question_problems, repeated_names
 from protocol.study.rules import rule_problems
 from protocol.study.sections import GraphSource, Question, Time, Unit
-from protocol.study.structure import Structure, moment_problems, survival_problems
+from protocol.study.structure import Structure, number_problems, survival_problems
 from protocol.study.time import edge_problems, parse_lagged_edge, time_problems, unrolled
 from protocol.study.variables import Variable
 
@@ -110,7 +110,7 @@ def _structure_problems(structure: Structure) -> list[Problem]:
     ]
     if not problems:  # what is hidden is known only then
         hidden = hidden_variables(structure)
-        problems += moment_problems(structure, hidden)
+        problems += number_problems(structure, hidden)
         problems += impossible_problems(structure, hidden)
     return list(dict.fromkeys(problems))
 

@@ -37,6 +37,7 @@ TABLE_KINDS: frozenset[MechanismKind] = frozenset(
     {"categorical", "ordinal", "binned", "survival", "missingness"}
 )
 REGRESSION_KINDS: frozenset[MechanismKind] = frozenset({"logistic", "poisson", "negative-binomial"})
+NUMBER_KINDS: frozenset[MechanismKind] = REGRESSION_KINDS | {"gaussian"}  # of what has a value
 CELL_KINDS: frozenset[MechanismKind] = TABLE_KINDS - {"survival"}  # have a probability per cell
 
 # For each kind of variable the mechanisms that fit it, the default first.

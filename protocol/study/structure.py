@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from protocol.study.families import Family, families_of
+from protocol.study.families import REGRESSOR_KINDS, Family, families_of
 from protocol.study.graph import CausalGraph
-from protocol.study.mechanisms import Mechanism
+from protocol.study.mechanisms import NUMBER_KINDS, Mechanism
 from protocol.study.problems import Problem, quote
 from protocol.study.sections import Time
 from protocol.study.time import base_name
@@ -69,14 +69,14 @@ def survival_problems(structure: Structure) -> Iterator[Problem]:
             )
 
 
-def moment_problems(structure: Structure, hidden: frozenset[str]) -> Iterator[Problem]:
-    """Yield numbers of moments that may be missing in the model, where they have no value then."""
+def number_problems(structure: Structure, hidden: frozenset[str]) -> Iterator[Problem]:
+    """Yield numbers of a regression that may be missing in the model: they have no value then."""
     for family in structure.families():
-        if family.mechanism.uses != "moments":
+        if family.mechanism.kind not in NUMBER_KINDS:
             continue
-        for member in (*family.regressors, family.node):
+        for member in family.clique:
             name, variable = base_name(member), structure.variable(member)
-            if variable.missing and name not in hidden:
+            if variable.missing and name not in hidden and variable.kind in REGRESSOR_KINDS:
                 yield Problem(
                     ("variables", name),
                     f"an indicator of {name!r}, a number in the mechanism of {family.node!r}",

@@ -1,10 +1,12 @@
 """What must hold between graph, mechanisms, questions and variables."""
 
+from fractions import Fraction
+
 import pytest
 
 from protocol.errors import UsageError
 from protocol.study.document import parse_study
-from tests.support.studies import STUDY_TEXT, edited
+from tests.support.studies import MIXED_TEXT, STUDY_TEXT, edited
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,55 @@ def test_a_question_that_the_study_cannot_answer_is_refused(
     old: str, new: str, message: str
 ) -> None:
     assert message in _refusal_of(edited(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('measure = "risk"\n', "", "expected risk, restricted-mean or hazard-ratio of a survival"),
+        ('measure = "risk"\n', "", "found 'mean' of a survival; write measure = 'risk'"),
+        ('outcome = "stay"', 'outcome = "pressure"', "found 'risk' of a numeric; write measure ="),
+        ('measure = "risk"', 'measure = "odds"', "questions[1].measure (line 40): expected 'mean'"),
+        (
+            'treatment = "treated"\ntreated = 1\nreference = 0\noutcome = "stay"',
+            'treatment = "stay"\ntreated = "event [0, 30)"\nreference = 5\noutcome = "age"',
+            "expected a treatment that somebody could set, found a time to an event",
+        ),
+    ],
+)
+def test_a_question_about_times_to_an_event_asks_for_what_they_have(
+    old: str, new: str, message: str
+) -> None:
+    assert message in _refusal_of(edited(old, new, MIXED_TEXT))
+
+
+def test_a_survival_variable_causes_nothing() -> None:
+    text = edited('"treated -> stay"', '"treated -> stay", "stay -> smoker"', MIXED_TEXT)
+    assert "expected a survival variable that causes nothing in the graph" in _refusal_of(text)
+
+
+def test_scores_of_a_survival_outcome_are_those_of_its_measure() -> None:
+    study = parse_study(MIXED_TEXT)
+    assert study.model_scores("stay", "risk") == tuple(map(Fraction, (1, 1, 0)))
+    assert study.model_scores("stay", "restricted-mean") == tuple(map(Fraction, (15, 60, 90)))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("follows = 5", "plan.follows (line 66): expected a hash in 64 hexadecimal digits"),
+        (f'follows = "{"A" * 64}"', "expected a hash in 64 hexadecimal digits"),
+        ('weights = [{ clique = ["sex"], weight = 0 }]', "expected more than 0, found 0"),
+        ('weights = [{ clique = ["sex"] }]', "plan.weights[1].weight (line 66): expected this fi"),
+        ('weights = [{ cliques = ["sex"], weight = 1 }]', "found 'cliques'; write 'clique'"),
+        (
+            'weights = [{ clique = ["sex"], weight = 1, kind = "table" }]',
+            "expected 'residual', 'histogram' or 'moments', found 'table'",
+        ),
+    ],
+)
+def test_a_plan_section_that_is_not_well_formed_is_refused(line: str, message: str) -> None:
+    assert message in _refusal_of(f"{STUDY_TEXT}\n[plan]\n{line}\n")
 
 
 def test_setting_a_treatment_to_missing_is_refused() -> None:

@@ -108,10 +108,11 @@ def test_an_indicator_is_static_where_its_variable_is() -> None:
     ("old", "new", "name"),
     [
         ('pressure = { kind = "numeric"', 'pressure = { missing = true, kind = "numeric"', "press"),
+        ('visits = { kind = "count"', 'visits = { missing = true, kind = "count"', "visits"),
         ('treated = { kind = "boolean"', 'treated = { missing = true, kind = "boolean"', "treated"),
     ],
 )
-def test_a_number_of_moments_that_may_be_missing_needs_an_indicator(
+def test_a_number_of_a_regression_that_may_be_missing_needs_an_indicator(
     old: str, new: str, name: str
 ) -> None:
     assert f"expected an indicator of '{name}" in _refusal_of(edited(old, new, MIXED_TEXT))

@@ -98,7 +98,7 @@ def test_a_rule_of_a_level_that_may_be_missing_may_be_missing_in_the_model() -> 
     text = edited('"sex -> dose",', '"sex -> dose", "stage -> dose",', text)
     assert "an indicator of 'dose', a number in the mechanism of" in _refusal_of(text)
     tables = text.replace('pressure = "gaussian"', 'pressure = "binned"')
-    tables = edited(', statistic = "moments"', "", tables)
+    tables = edited('{ kind = "logistic", statistic = "moments" }', '"categorical"', tables)
     study = parse_study(tables)
     assert study.hidden == {"crp"}
     assert study.model_labels("dose")[-1] == "MISSING"

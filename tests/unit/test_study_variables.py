@@ -5,15 +5,29 @@ from fractions import Fraction
 from typing import Literal
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from protocol.errors import UsageError
 from protocol.study.problems import StudyProblems
-from protocol.study.variables import Boolean, Categorical, Numeric, Ordinal, Value, Variable
+from protocol.study.variables import (
+    Boolean,
+    Categorical,
+    Count,
+    Missingness,
+    Numeric,
+    Ordinal,
+    Survival,
+    Value,
+    Variable,
+    model_labels,
+)
 
 YES_NO = Boolean(kind="boolean", missing=True)
 COLOUR = Categorical(kind="categorical", levels=("red", "blue"), other=True, missing=True)
 GRADE = Ordinal(kind="ordinal", levels=("1", "2", "3"), other=True)
+FALLS = Count(kind="count", edges=tuple(map(Decimal, (0, 1, 2, 5, 9))))
+STAY = Survival(kind="survival", edges=tuple(map(Decimal, ("0", "30", "90.0"))))
+GONE = Missingness(kind="missingness", of="age")
 AGE = Numeric(kind="numeric", edges=(Decimal(25), Decimal("37.5"), Decimal("75.00")), missing=True)
 
 
@@ -24,6 +38,12 @@ AGE = Numeric(kind="numeric", edges=(Decimal(25), Decimal("37.5"), Decimal("75.0
         (COLOUR, ("red", "blue", "OTHER", "MISSING")),
         (GRADE, ("1", "2", "3", "OTHER")),
         (AGE, ("[25, 37.5)", "[37.5, 75]", "MISSING")),
+        (FALLS, ("0", "1", "2-4", "5-9")),
+        (
+            STAY,
+            ("event [0, 30)", "event [30, 90]", "censored [0, 30)", "censored [30, 90]"),
+        ),
+        (GONE, ("0", "1")),
     ],
 )
 def test_labels_are_the_levels_then_other_then_missing(
@@ -50,6 +70,9 @@ def test_codes_of_other_and_missing_are_the_last(
         (COLOUR, (None, None, None, None)),
         (GRADE, (0, 1, 2, None)),
         (AGE, (Fraction(125, 4), Fraction(225, 4), None)),
+        (FALLS, (0, 1, 3, 7)),
+        (STAY, (None, None, None, None)),
+        (GONE, (0, 1)),
     ],
 )
 def test_scores_are_what_a_code_stands_for_in_a_mean(
@@ -76,6 +99,12 @@ def test_scores_are_what_a_code_stands_for_in_a_mean(
         (AGE, "40", 1),
         (AGE, 75, 1),
         (AGE, "[37.5, 75]", 1),
+        (FALLS, 0, 0),
+        (FALLS, 4, 2),
+        (FALLS, "2-4", 2),
+        (FALLS, 9, 3),
+        (STAY, "censored [0, 30)", 2),
+        (GONE, True, 1),
     ],
 )
 def test_code_of_takes_labels_and_the_numbers_they_stand_for(
@@ -99,6 +128,10 @@ def test_code_of_takes_labels_and_the_numbers_they_stand_for(
         (AGE, float("inf")),
         (AGE, "old"),
         (AGE, "1e999999999"),
+        (FALLS, -1),
+        (FALLS, 10),
+        (STAY, 15),
+        (GONE, 2),
     ],
 )
 def test_a_value_outside_the_domain_is_refused(variable: Variable, value: Value) -> None:
@@ -157,6 +190,44 @@ def test_one_bin_is_enough_where_missing_is_declared() -> None:
     assert Numeric(kind="numeric", edges=(Decimal(0), Decimal(1)), missing=True).size == 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "expected"),
+    [
+        (Count, {"edges": (0, 1, Decimal("2.5"))}, "whole numbers from 0"),
+        (Count, {"edges": (-1, 1, 2)}, "whole numbers from 0"),
+        (Count, {"edges": (0, 2, 1)}, "strictly rising edges"),
+        (Survival, {"edges": (1, 2, 3)}, "times from 0"),
+        (Survival, {"edges": (0, 2, 2)}, "strictly rising edges"),
+        (Survival, {"edges": (0, 2), "missing": True}, "no MISSING: unobserved is censored at 0"),
+        (Missingness, {"of": "age", "missing": True}, "an indicator, never missing"),
+    ],
+)
+def test_counts_times_and_indicators_of_the_wrong_form_are_refused(
+    kind: type[BaseModel], fields: dict[str, object], expected: str
+) -> None:
+    assert expected in _expected_of(kind, {"kind": kind.__name__.lower(), **fields})
+
+
+def test_the_last_bin_of_a_count_holds_its_end_and_the_others_whole_numbers() -> None:
+    assert FALLS.ranges == ((0, 0), (1, 1), (2, 4), (5, 9))
+    assert FALLS.bounds == (Fraction(0), Fraction(9))
+
+
+@pytest.mark.parametrize(
+    ("variable", "hidden", "labels"),
+    [
+        (AGE, False, ("[25, 37.5)", "[37.5, 75]", "MISSING")),
+        (AGE, True, ("[25, 37.5)", "[37.5, 75]")),
+        (COLOUR, True, ("red", "blue", "OTHER")),
+        (STAY, False, ("[0, 30)", "[30, 90]", "none")),
+    ],
+)
+def test_levels_in_the_model_are_those_that_the_truth_may_have(
+    variable: Variable, hidden: bool, labels: tuple[str, ...]
+) -> None:
+    assert model_labels(variable, hidden=hidden) == labels
+
+
 def test_parts_of_bins_are_evenly_spaced_between_the_exact_edges() -> None:
     variable = Numeric(kind="numeric", edges=_decimals("0", "1", "2.50"), detail=3)
     assert variable.part_edges == _decimals(
@@ -196,7 +267,7 @@ def _decimals(*texts: str) -> tuple[Decimal, ...]:
     return tuple(map(Decimal, texts))
 
 
-def _expected_of(model: type[Categorical | Numeric], fields: dict[str, object]) -> str:
+def _expected_of(model: type[BaseModel], fields: dict[str, object]) -> str:
     with pytest.raises(ValidationError) as refusal:
         model.model_validate(fields)
     causes = [detail.get("ctx", {}).get("error") for detail in refusal.value.errors()]

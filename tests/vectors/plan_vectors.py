@@ -12,7 +12,7 @@ from protocol.canonical import fraction_text
 from protocol.errors import UsageError
 from protocol.privacy.plan import compile_plan
 from protocol.study.document import parse_study
-from tests.support.studies import STUDY_TEXT, edited
+from tests.support.studies import MIXED_TEXT, STUDY_TEXT, VISITS_TEXT, edited
 
 VECTORS = Path(__file__).with_name("plan_v1.json")
 
@@ -25,6 +25,9 @@ CASES = {
         "n_min = 20\ntolerated_colluders = 2\nthreshold = 15",
         edited("[budget]", "[unit]\nmax_rows_per_unit = 12\n\n[budget]"),
     ),
+    "all-kinds": MIXED_TEXT,
+    "visits": VISITS_TEXT,
+    "weights-of-another-plan": f"{STUDY_TEXT}\n[plan]\nweights = [{{ clique = [], weight = 1 }}]\n",
     "scales-held-at-3": edited("epsilon = 3.0", "epsilon = 12"),
     "budget-too-large-to-spend": edited("epsilon = 3.0", "epsilon = 100"),
     "sums-too-large": edited(
