@@ -185,7 +185,11 @@ def run_apart(codes: Codes, request: Request, limits: Limits) -> Run:
         command = [sys.executable, "-m", "bench.utility.synthesis", str(job)]
         with log.open("wb") as errors:
             process = subprocess.Popen(command, stderr=errors, env=_environment())
-            seconds, peak, stopped = _watch(process, limits)
+            try:
+                seconds, peak, stopped = _watch(process, limits)
+            finally:  # interrupted, too, nothing runs on
+                process.kill()
+                process.wait()
         if stopped:
             return Run(None, seconds, peak, stopped)
         if process.returncode:
@@ -204,8 +208,6 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits) -> tuple[float, flo
             peak = max(peak, watched.memory_info().rss / 2**20)
         stopped = limit_reached(seconds, peak, limits)
         if stopped:
-            process.kill()
-            process.wait()
             return seconds, peak, stopped
         time.sleep(_GLANCE_S)
     return seconds, peak, ""
