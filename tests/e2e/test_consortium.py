@@ -16,14 +16,10 @@ from deploy.demo.nhefs import NHEFS
 from deploy.demo.processes import running_consortium
 from protocol.errors import ExitCode
 from server.rounds.coordinator_config import load_coordinator_config
+from tests.e2e.commands import concause_command
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.e2e
-
-
-def concause_command(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    argv = [sys.executable, "-m", "concause", *map(str, arguments)]
-    return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
 @dataclass(frozen=True, slots=True)
