@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 
+from protocol.study.expression import Expression
 from protocol.study.expression_reader import parse_rule
 from protocol.study.study import Study
-from protocol.study.time import base_name
+from protocol.study.time import NOW, base_name
 from protocol.study.variables import Categorical, Count, Numeric, Ordinal, Survival, Variable
 from server.causal.intervention import Assignment
 from server.causal.mechanism import (
@@ -165,14 +167,11 @@ def _rule(
     study: Study, mechanism: RuleMechanism, position: Mapping[str, int], bins: Bins | None
 ) -> RuleNode:
     own = study.variable(mechanism.node)
-    columns = study.family_of(mechanism.node).parents  # as the expression names the parents
+    columns = rule_columns(mechanism.parents)
     return RuleNode(
         name=mechanism.node,
-        expression=parse_rule(mechanism.value),
-        parents={
-            column: position[parent]
-            for column, parent in zip(columns, mechanism.parents, strict=True)
-        },
+        expression=_expression(mechanism.value),
+        parents={column: position[parent] for column, parent in columns.items()},
         labels={
             column: _levels(study.variable(column), study.model_labels(column))
             for column in columns
@@ -183,6 +182,23 @@ def _rule(
         bounds=None if bins is None else (float(bins.edges[0]), float(bins.edges[-1])),
         bins=bins,
     )
+
+
+def rule_columns(parents: Sequence[str]) -> dict[str, str]:
+    """Return the parents of a rule by the names that its expression has for them.
+
+    One rule serves all visits, the first among them: it reads values of its own visit as x[t].
+    """
+    return {
+        parent if parent == base_name(parent) else base_name(parent) + NOW: parent
+        for parent in parents
+    }
+
+
+@lru_cache(maxsize=256)
+def _expression(text: str) -> Expression:
+    """Return a rule, read once for all parameter draws."""
+    return parse_rule(text)
 
 
 def _levels(variable: Variable, labels: Sequence[str]) -> tuple[str, ...]:

@@ -1,23 +1,32 @@
-"""Means and average effects on a fitted model, exact for its parameters, with intervals.
+"""Means and contrasts of worlds, with their intervals.
 
-The mean of a node is taken over codes with a score (numeric: the midpoint of the bin), so that
-MISSING and OTHER are left out and the rest is rescaled. An interval is the estimate plus and minus
-normal quantiles times the standard deviation of the parameter draws, cut off where the quantity
-cannot lie (protocol/decisions/0004-effect-intervals.md says why, and how they cover).
+An interval is the estimate plus and minus normal quantiles times the standard deviation of the
+parameter draws, cut off where the quantity cannot lie (protocol/decisions/0004-effect-intervals.md
+says why, and how they cover). What simulation leaves open is added to the variance.
+
+A hazard ratio is that of the population: the ratio of the cumulative hazards -log S by the last
+edge in two worlds, which is the ratio of hazards where these are proportional. Its interval is
+made on the scale of its logarithm, and so is its standard error.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
+from math import exp, hypot, sqrt
 from statistics import NormalDist
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import UsageError
+from protocol.study.sections import Measure
 from server.causal.contraction import Distributions
+from server.causal.mechanism import WHOLE
+from server.causal.scores import Scores
 
 Means = NDArray[np.float64]  # shape (1 + draws,): by the point estimate, then by every draw
+Method: TypeAlias = Literal["exact", "simulation"]
+
+_LEAST_RISK = 0.5 / WHOLE  # smaller ones are below what a draw can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +37,17 @@ class Estimate:
     low: float
     high: float
     level: float
-    standard_error: float  # of sampling and privacy noise together
+    standard_error: float  # of sampling and privacy noise together, and of simulation
+    monte_carlo_error: float = 0.0  # standard error of `estimate` by simulation alone
+    method: Method = "exact"
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """E[outcome | do(treatment = treated)] - E[outcome | do(treatment = reference)]."""
+    """E[outcome | do(treatment = treated)] - E[outcome | do(treatment = reference)].
+
+    Or, by `measure`, the difference of risks, of restricted means, or the hazard ratio.
+    """
 
     treatment: str
     outcome: str
@@ -43,42 +57,84 @@ class Effect:
     low: float
     high: float
     level: float
-    standard_error: float
+    standard_error: float  # of a hazard ratio, that of its logarithm
+    monte_carlo_error: float = 0.0
+    method: Method = "exact"
+    measure: Measure = "mean"
 
     def to_json(self) -> dict[str, str | float]:
         """Return the effect as a JSON object."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def score_means(
-    distributions: Distributions, scores: Sequence[Fraction | None], node: str
-) -> Means:
-    """Return the mean score of every draw; nan where a draw has no mass on scored codes.
+@dataclass(frozen=True, slots=True, eq=False)
+class WorldMeans:
+    """The mean of one node in some worlds."""
 
-    Raises:
-        UsageError: no code of `node` has a score.
-    """
-    scored = np.array([score is not None for score in scores])
-    if not scored.any():
-        raise UsageError(
-            "no-mean",
-            f"Expected an outcome with numbers, found {node!r}, whose levels have none.",
-            "Declare it ordinal or boolean in the study, or look at marginal() instead.",
-        )
-    values = np.array([float(score) for score in scores if score is not None])
+    values: NDArray[np.float64]  # shape (worlds, 1 + draws): the estimate, then every draw
+    covariance: NDArray[np.float64]  # of the estimates by simulation, shape (worlds, worlds)
+    method: Method
+
+
+def score_means(distributions: Distributions, scores: Scores) -> Means:
+    """Return the mean score of every draw; nan where a draw has no mass on scored codes."""
+    scored = ~np.isnan(scores[0])
     mass = distributions[:, scored]
     total = mass.sum(axis=1)
-    safe: Means = np.where(total > 0, (mass @ values) / np.where(total > 0, total, 1), np.nan)
+    weighed = (mass * scores[:, scored]).sum(axis=1)
+    safe: Means = np.where(total > 0, weighed / np.where(total > 0, total, 1), np.nan)
     return safe
 
 
-def score_bounds(scores: Sequence[Fraction | None]) -> tuple[float, float]:
-    """Return the smallest and the largest score: a mean lies between them."""
-    values = [float(score) for score in scores if score is not None]
-    return min(values), max(values)
+def mean_of(means: WorldMeans, level: float, bounds: tuple[float, float]) -> Estimate:
+    """Return the mean in the only world.
+
+    Raises:
+        UsageError: as `summarise`.
+    """
+    found = summarise(means.values[0], level, bounds, sqrt(means.covariance[0, 0]))
+    return replace(found, method=means.method)
 
 
-def summarise(values: Means, level: float, bounds: tuple[float, float]) -> Estimate:
+def difference_of(means: WorldMeans, level: float, bounds: tuple[float, float]) -> Estimate:
+    """Return the mean in the first world less that in the second; `bounds` are those of means.
+
+    Raises:
+        UsageError: as `summarise`.
+    """
+    width = bounds[1] - bounds[0]
+    error = _simulation_error(means, np.array([1.0, -1.0]))
+    found = summarise(means.values[0] - means.values[1], level, (-width, width), error)
+    return replace(found, method=means.method)
+
+
+def hazard_ratio_of(means: WorldMeans, level: float) -> Estimate:
+    """Return the ratio of cumulative hazards, given the risks in two worlds.
+
+    Risks are kept from 0 and 1 by half a part per million, so that a ratio without events is wide.
+
+    Raises:
+        UsageError: as `summarise`.
+    """
+    risks = np.clip(means.values, _LEAST_RISK, 1 - _LEAST_RISK)
+    hazards = -np.log1p(-risks)
+    slopes = 1 / ((1 - risks[:, 0]) * hazards[:, 0])  # d log H / d risk
+    error = _simulation_error(means, slopes * np.array([1.0, -1.0]))
+    logs = np.log(hazards[0]) - np.log(hazards[1])
+    found = summarise(logs, level, (-np.inf, np.inf), error)
+    return replace(
+        found,
+        estimate=exp(found.estimate),
+        low=exp(found.low),
+        high=exp(found.high),
+        monte_carlo_error=exp(found.estimate) * error,
+        method=means.method,
+    )
+
+
+def summarise(
+    values: Means, level: float, bounds: tuple[float, float], monte_carlo_error: float = 0.0
+) -> Estimate:
     """Return the point estimate, `values[0]`, with its interval by the draws after it.
 
     Raises:
@@ -92,10 +148,10 @@ def summarise(values: Means, level: float, bounds: tuple[float, float]) -> Estim
             "Expected an outcome with a value, found one that is always missing.",
             "Ask for marginal() of it instead.",
         )
-    point, error = float(values[0]), float(draws.std())
+    point, error = float(values[0]), hypot(float(draws.std()), monte_carlo_error)
     reach = NormalDist().inv_cdf((1 + level) / 2) * error
     low, high = max(point - reach, bounds[0]), min(point + reach, bounds[1])
-    return Estimate(point, low, high, level, error)
+    return Estimate(point, low, high, level, error, monte_carlo_error)
 
 
 def check_level(level: float) -> None:
@@ -106,3 +162,7 @@ def check_level(level: float) -> None:
             f"Expected a level between 0 and 1, found {level}.",
             "Write 0.95 for 95 %.",
         )
+
+
+def _simulation_error(means: WorldMeans, slopes: NDArray[np.float64]) -> float:
+    return sqrt(max(float(slopes @ means.covariance @ slopes), 0.0))

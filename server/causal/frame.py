@@ -30,6 +30,7 @@ from protocol.study.variables import (
     Survival,
     Variable,
 )
+from server.causal.compilation import rule_columns
 from server.causal.world import Reals, Rows, parent_column
 
 Masks: TypeAlias = Mapping[str, NDArray[np.bool_]]  # by node: rows whose value is not shown
@@ -114,7 +115,7 @@ def _not_computed(study: Study, node: str, rows: Rows, masks: Masks) -> NDArray[
     graph, expression = study.causal_graph, study.mechanism(node).expression
     assert expression is not None  # noqa: S101 - others that are hidden have an indicator
     columns: dict[str, Column] = {}
-    for name, parent in zip(study.family_of(node).parents, graph.parents[node], strict=True):
+    for name, parent in rule_columns(graph.parents[node]).items():
         variable = study.variable(parent)
         levels = isinstance(variable, Categorical | Ordinal)
         labels = variable.labels[: variable.missing_code] if levels else None

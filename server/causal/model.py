@@ -6,7 +6,7 @@ be compared one by one, and columns of nodes that are not descendants are the sa
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,19 +14,23 @@ import networkx as nx
 import pandas as pd
 
 from protocol.errors import StorageError, UsageError
+from protocol.study.sections import Measure
 from protocol.study.study import Study
 from protocol.study.variables import Value
 from server.causal import model_file
+from server.causal.answering import means_of, shares_of
 from server.causal.compilation import compile_world
-from server.causal.contraction import Distributions, distribution, relevant
 from server.causal.copies import plan_copies
-from server.causal.effects import Effect, Estimate, Means, score_bounds, score_means, summarise
+from server.causal.effects import Effect, Estimate, difference_of, hazard_ratio_of, mean_of
 from server.causal.frame import to_frame, to_long
 from server.causal.intervention import Assignment, check_node, nodes_of, resolve
 from server.causal.mechanism import WHOLE, Caution, Mechanism, Placement, TableMechanism, draws_of
 from server.causal.model_file import Provenance
 from server.causal.noise import check_seed
+from server.causal.parameter_table import parameter_table
+from server.causal.question_world import QuestionWorld
 from server.causal.sampler import Codes, compile_nodes, draw_codes
+from server.causal.scores import range_of
 from server.causal.world import Rows, draw_world
 
 MODEL_FILE = "model.json"
@@ -169,24 +173,29 @@ class Model:
             yield self.sample(rows, copy.seed, draw=copy.draw)
 
     def marginal(self, node: str) -> "pd.Series[float]":
-        """Return P(node) in this world as a Series over the labels of `node`.
+        """Return P(node) in this world as a Series over the levels of `node`.
+
+        Exact where the node depends on tables alone, else by simulation.
 
         Raises:
-            UsageError: an unknown node, or a network too wide for exact answers.
+            UsageError: an unknown node.
         """
         check_node(self.study, node)
-        labels = self.study.model_labels(node)
-        shares = self._distributions(node)[0]
-        return pd.Series(shares, index=pd.Index(labels, name=node), name="probability")
+        index = pd.Index(self.study.model_labels(node), name=node)
+        return pd.Series(shares_of(self._world, node), index=index, name="probability")
 
-    def mean(self, outcome: str, level: float = 0.95) -> Estimate:
+    def mean(self, outcome: str, level: float = 0.95, measure: Measure = "mean") -> Estimate:
         """Return the mean of a node in this world: over its scores, without MISSING and OTHER.
 
+        Of a survival node: its risk by the last edge, or its restricted mean.
+
         Raises:
-            UsageError: an unknown node, one without numbers, or a network too wide.
+            UsageError: an unknown node, one without numbers, or a measure that does not fit.
         """
-        values = self._means(outcome)
-        return summarise(values, level, score_bounds(self.study.model_scores(outcome)))
+        check_node(self.study, outcome)
+        _check_has_mean(measure)
+        bounds = range_of(self.study, outcome, measure)
+        return mean_of(means_of([self._world], outcome, measure), level, bounds)
 
     def effect(
         self,
@@ -195,38 +204,51 @@ class Model:
         treated: Value = 1,
         reference: Value = 0,
         level: float = 0.95,
+        measure: Measure = "mean",
     ) -> Effect:
         """Return the average effect of setting `treatment` on the mean of `outcome`.
 
-        Exact for the fitted parameters; the interval is over the parameter draws.
+        A treatment of a study with visits, named without one, is set at all of them. Exact for
+        the fitted parameters where all that the outcome depends on has tables, else simulated
+        with the same noise in both worlds; the interval is over the parameter draws.
 
         Raises:
             UsageError: an unknown node or level, an outcome without numbers, the treatment as
-                its own outcome, a level of confidence outside (0, 1), or a network too wide.
+                its own outcome, a level of confidence outside (0, 1), or a measure that does not
+                fit the outcome.
         """
-        if treatment == outcome:
+        treated_nodes = nodes_of(self.study, treatment)
+        check_node(self.study, outcome)
+        if outcome in treated_nodes:
             raise UsageError(
                 "treatment-is-outcome",
                 f"Expected two different variables, found {treatment!r} twice.",
                 "Choose another outcome.",
             )
-        worlds = [self.do({treatment: value}) for value in (treated, reference)]
-        first = nodes_of(self.study, treatment)[0]
-        labels = self.study.model_labels(first)
-        found_means = [world._means(outcome) for world in worlds]  # noqa: SLF001 - views of this model
-        low, high = score_bounds(self.study.model_scores(outcome))
-        found = summarise(found_means[0] - found_means[1], level, (low - high, high - low))
+        models = [self.do({treatment: value}) for value in (treated, reference)]
+        means = means_of([model._world for model in models], outcome, measure)  # noqa: SLF001 - views of this model
+        if measure == "hazard-ratio":
+            found = hazard_ratio_of(means, level)
+        else:
+            found = difference_of(means, level, range_of(self.study, outcome, measure))
+        names = [model._name_of(treated_nodes[0]) for model in models]  # noqa: SLF001
         return Effect(
             treatment=treatment,
             outcome=outcome,
-            treated=labels[worlds[0].interventions[first].code],
-            reference=labels[worlds[1].interventions[first].code],
-            estimate=found.estimate,
-            low=found.low,
-            high=found.high,
-            level=found.level,
-            standard_error=found.standard_error,
+            treated=names[0],
+            reference=names[1],
+            measure=measure,
+            **asdict(found),
         )
+
+    def parameters(self, node: str, level: float = 0.95) -> pd.DataFrame:
+        """Return the parameters of a mechanism with their intervals (`parameter_table.py`).
+
+        Raises:
+            UsageError: an unknown node, a rule, or a level outside (0, 1).
+        """
+        check_node(self.study, node)
+        return parameter_table(self.study, self.mechanisms[node], level)
 
     def to_json(self) -> str:
         """Return the text of the model file (`server/causal/model_file.py`).
@@ -265,21 +287,18 @@ class Model:
     def _fixed(self) -> dict[str, int]:
         return {node: assignment.code for node, assignment in self.interventions.items()}
 
-    def _distributions(self, node: str) -> Distributions:
-        """Return P(node) in this world: by the point estimate first, then by every draw."""
-        fixed, graph = self._fixed(), self.study.causal_graph
-        needed = relevant(graph, node, fixed)  # unknown nodes were refused before
-        tables = {}
-        for name in needed:
-            mechanism = self.mechanisms[name]
-            assert isinstance(mechanism, TableMechanism)  # noqa: S101
-            tables[name] = mechanism.point_and_draws
-        return distribution(graph, tables, node, fixed)
+    @property
+    def _world(self) -> QuestionWorld:
+        return QuestionWorld(
+            self.study, self.mechanisms, self.placements, self.interventions, self.draws
+        )
 
-    def _means(self, outcome: str) -> Means:
-        check_node(self.study, outcome)
-        scores = self.study.model_scores(outcome)
-        return score_means(self._distributions(outcome), scores, outcome)
+    def _name_of(self, node: str) -> str:
+        """Return what a node is set to, for people."""
+        assignment = self.interventions[node]
+        if assignment.value is None:
+            return self.study.model_labels(node)[assignment.code]
+        return f"{assignment.value:.15g}"
 
 
 def load(path: str | Path) -> Model:
@@ -300,6 +319,15 @@ def load(path: str | Path) -> Model:
             f"Give the folder of a release, or the path of its {MODEL_FILE}.",
         ) from error
     return Model.from_json(text)
+
+
+def _check_has_mean(measure: Measure) -> None:
+    if measure == "hazard-ratio":
+        raise UsageError(
+            "measure-does-not-fit",
+            "Expected a measure of one world, found 'hazard-ratio', which compares two.",
+            "Ask effect() for it, or mean() for 'risk'.",
+        )
 
 
 def _check_rows(rows: int, start: int) -> None:

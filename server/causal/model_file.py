@@ -120,10 +120,7 @@ def encode(contents: Contents) -> str:
             for caution in contents.cautions
         ],
         "placements": [
-            {
-                "variable": name,
-                "shares": placement.shares.reshape(len(placement.shares), -1).tolist(),
-            }
+            {"variable": name, "shares": flat_lists(placement.shares)}
             for name, placement in sorted(contents.placements.items())
         ],
     }

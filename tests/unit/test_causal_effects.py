@@ -178,16 +178,19 @@ def test_mean_of_an_outcome_that_is_always_missing_is_refused() -> None:
 
 
 def test_mean_of_a_draw_without_scored_mass_is_undefined() -> None:
-    found = score_means(np.array([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]]), (None, 1, None), "n")  # type: ignore[arg-type]
+    scores = np.array([[np.nan, 1.0, np.nan]])
+    found = score_means(np.array([[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]]), scores)
     assert np.isnan(found[0])
     assert found[1] == 1.0
 
 
-def test_network_that_is_too_wide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_that_is_too_wide_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = asia().model().effect("smoke", "dyspnoea")
     monkeypatch.setattr(contraction, "MOST_CELLS", 7)
-    with pytest.raises(UsageError) as refusal:
-        asia().model().effect("smoke", "dyspnoea")
-    assert refusal.value.code == "network-too-wide"
+    found = asia().model().effect("smoke", "dyspnoea")
+    assert (exact.method, found.method) == ("exact", "simulation")
+    assert found.estimate == pytest.approx(exact.estimate, abs=4 * found.monte_carlo_error)
+    assert 0 < found.monte_carlo_error < 0.002
 
 
 def test_contraction_in_pieces_is_the_contraction(monkeypatch: pytest.MonkeyPatch) -> None:
