@@ -8,7 +8,7 @@ coordinates of residual tables (`contrasts.py`). With g = dE / dtheta,
     dE / dt_rc = (g_rc - sum_c' theta_rc' g_rc') / n_r
 
 Rows below the noise are not decided by their own counts, but by what the estimator knows of the
-other rows: n_r is taken to be at least one standard deviation of the noise in a row's total.
+other rows: n_r is taken to be at least two standard deviations of the noise in a row's total.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ from server.estimation.contrasts import Coordinates, FamilyMap, Layout, Reals, f
 from server.estimation.family import numbers
 from server.estimation.prior import Prior
 
+LEAST_DEVIATIONS = 2.0  # protocol/decisions/0006-question-directed-budgets.md
 _LEAST_MASS = 1e-12  # on codes with a score
 
 
@@ -61,7 +62,7 @@ class Sensitivity:
         """
         found = np.zeros((len(self.effects), len(variance)))
         for slope in self.slopes:
-            least = np.sqrt(slope.one.total_variance(variance))
+            least = LEAST_DEVIATIONS * np.sqrt(slope.one.total_variance(variance))
             counts = slope.centred / np.maximum(slope.persons, least)[..., None]
             for at, table in enumerate(_measured(counts, slope.one)):
                 found[at] += slope.one.adjoint(table, len(variance))
