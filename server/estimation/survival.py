@@ -3,7 +3,7 @@
 With e_k and c_k the shares of a row that leave in interval k by the event and by censoring, and
 S_k = sum_{j >= k} (e_j + c_j) those observed at its start, the hazard of the event is
 h_k = e_k / (S_k - c_k / 2): people censored in an interval are at risk for half of it (actuarial
-estimate; Cutler and Ederer 1958). Censoring given the parents is taken to tell nothing of the
+estimate; Cutler and Ederer 1958), except in the last one, which most of them are observed through. Censoring given the parents is taken to tell nothing of the
 event (independent censoring), so that its own hazard is c_k / (S_k - e_k / 2).
 """
 
@@ -21,6 +21,7 @@ def event_shares(exits: Shares) -> Shares:
     """Return the shares by interval of the event, then without one: (.., 2 K) to (.., K + 1)."""
     events, censored = _halves(exits)
     at_risk = _observed(exits) - censored / 2
+    at_risk[..., -1] = _observed(exits)[..., -1]  # those observed to the end are censored there
     return _spread(_hazard(events, at_risk))
 
 
