@@ -194,8 +194,8 @@ class Model:
         """
         check_node(self.study, outcome)
         _check_has_mean(measure)
-        bounds = range_of(self.study, outcome, measure)
-        return mean_of(means_of([self._world], outcome, measure), level, bounds)
+        means = means_of([self._world], outcome, measure)
+        return mean_of(means, level, range_of(self.study, outcome, measure))
 
     def effect(
         self,

@@ -27,7 +27,7 @@ from server.causal.scores import Scores
 from server.causal.world import CHUNK_ROWS, Rows, WorldNode, draw_world
 
 POINT_ROWS = 200_000
-DRAW_ROWS = 8_192
+DRAW_ROWS = 4_096
 _PURPOSE = b"concause/1/simulation-seed\x00"
 _SEED_BYTES = 6
 

@@ -6,7 +6,7 @@ of a node: its own label for its code or value, "<node>/within" for the place in
 place inside it. No value depends on other rows, on chunks, or on nodes that are not its ancestors.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,6 +24,9 @@ Reals: TypeAlias = NDArray[Any]  # float64, shape (rows,); scipy widens the type
 
 CENSORED, WITHIN = "/censored", "/within"
 CHUNK_ROWS = 16_384
+_LARGEST_LOG = 50.0  # of a mean count
+_LARGEST_STEPPED = 500.0  # mean count up to which the probability of 0 is a normal double
+_LEAST_DISPERSION = 1e-9
 _HALF_STEP = 2.0**-54  # half of what `fractions` resolves: keeps quantiles finite
 
 
@@ -236,36 +239,80 @@ def _draw_regression(node: RegressionNode, at: int, drawn: _Drawn) -> None:
         regressor = values[position] if position in values else codes[position]
         predictor = predictor + node.coefficients[row, slope] * regressor
     uniform = drawn.fractions(node.name)
-    value = np.clip(quantile(node.response, predictor, node.scale[row], uniform), *node.bounds)
+    low, high = node.bounds
+    value = quantile(node.response, predictor, node.scale[row], uniform, high)
+    value = np.clip(value, low, high)
     if node.bins is None:
         codes[at] = value
     else:
         values[at], codes[at] = value, node.bins.codes_of(value)
 
 
-def quantile(response: Response, predictor: Reals, scale: Reals, uniform: Reals) -> Reals:
-    """Return the quantile of a response at `uniform`, in [0, 1), given its linear predictor."""
+def quantile(
+    response: Response, predictor: Reals, scale: Reals, uniform: Reals, most: float
+) -> Reals:
+    """Return the quantile of a response at `uniform`, in [0, 1), given its linear predictor.
+
+    Counts above `most` need not be told apart.
+    """
     if response == "gaussian":
         return predictor + scale * special.ndtri(uniform + _HALF_STEP)
     if response == "logistic":
         return (uniform >= special.expit(-predictor)).astype(np.float64)
-    mean = np.exp(np.minimum(predictor, 50.0))
-    if response == "poisson":
-        return _least_count(lambda k: special.pdtr(k, mean), special.pdtrik(uniform, mean), uniform)
-    size = 1.0 / np.maximum(scale, 1e-9)
-    chance = size / (size + mean)
-    guess = special.nbdtrik(uniform, size, chance)
-    found: Reals = _least_count(lambda k: special.betainc(size, k + 1, chance), guess, uniform)
+    mean = np.exp(np.minimum(predictor, _LARGEST_LOG))
+    size = np.inf if response == "poisson" else 1.0 / np.maximum(scale, _LEAST_DISPERSION)
+    return counts_at(mean, size * np.ones_like(mean), uniform, int(most))
+
+
+def counts_at(mean: Reals, size: Reals, uniform: Reals, most: int) -> Reals:
+    """Return the least counts k with P(count <= k) > `uniform`, at most `most`.
+
+    Negative binomial of this mean and size, 1 / dispersion; of infinite size Poisson.
+    """
+    large = mean > _LARGEST_STEPPED
+    found = _stepped(np.where(large, 0.0, mean), size, uniform, most)
+    if large.any():
+        found[large] = _searched(mean[large], size[large], uniform[large], most)
     return found
 
 
-def _least_count(below: Callable[[Reals], Reals], guess: Reals, uniform: Reals) -> Reals:
-    """Return the least whole number whose distribution function exceeds `uniform`."""
-    count = np.maximum(np.ceil(np.nan_to_num(guess)), 0.0)
-    lower = np.maximum(count - 1, 0.0)
-    upper = np.where(below(count) > uniform, count, count + 1)
-    found: Reals = np.where(below(lower) > uniform, lower, upper)
+def _stepped(mean: Reals, size: Reals, uniform: Reals, most: int) -> Reals:
+    """Count up from 0: p(k + 1) = p(k) (size + k) / (k + 1) mean / (size + mean).
+
+    The last two factors are (a + k b) / (k + 1), of Poisson with a = mean and b = 0.
+    """
+    endless = np.isinf(size)
+    finite = np.where(endless, 1.0, size)
+    probability = np.where(endless, np.exp(-mean), np.exp(-finite * np.log1p(mean / finite)))
+    share = mean / (finite + mean)
+    a, b = np.where(endless, mean, finite * share), np.where(endless, 0.0, share)
+    below, found = probability.copy(), np.zeros_like(mean)
+    for count in range(most):
+        beyond = uniform >= below
+        if not beyond.any():
+            break
+        found += beyond
+        probability = probability * (a + count * b) / (count + 1)
+        below = below + probability
     return found
+
+
+def _searched(mean: Reals, size: Reals, uniform: Reals, most: int) -> Reals:
+    """Halve the range in which the count lies."""
+    low, high = np.zeros_like(mean), np.full_like(mean, most)
+    endless = np.isinf(size)
+    finite = np.where(endless, 1.0, size)
+    for _ in range(most.bit_length()):
+        middle = np.floor((low + high) / 2)
+        below = np.where(
+            endless,
+            special.pdtr(middle, mean),
+            special.betainc(finite, middle + 1, finite / (finite + mean)),
+        )
+        reached = below > uniform
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, np.minimum(middle + 1, most))
+    return high
 
 
 def _compute_rule(node: RuleNode, at: int, drawn: _Drawn) -> None:
