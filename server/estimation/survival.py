@@ -3,8 +3,9 @@
 With e_k and c_k the shares of a row that leave in interval k by the event and by censoring, and
 S_k = sum_{j >= k} (e_j + c_j) those observed at its start, the hazard of the event is
 h_k = e_k / (S_k - c_k / 2): people censored in an interval are at risk for half of it (actuarial
-estimate; Cutler and Ederer 1958), except in the last one, which most of them are observed through. Censoring given the parents is taken to tell nothing of the
-event (independent censoring), so that its own hazard is c_k / (S_k - e_k / 2).
+estimate; Cutler and Ederer 1958), except in the last one, which most of them are observed
+through. Censoring given the parents is taken to tell nothing of the event (independent
+censoring), so that its own hazard is c_k / (S_k - e_k / 2).
 """
 
 from typing import Any, TypeAlias
