@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from server.causal.mechanism import Caution
 from server.release.answers import Agreement, Answer, number
 from server.release.basis import Basis
 from server.release.marginals import Marginal, noisy_rows
@@ -35,11 +36,13 @@ def find_alerts(
     answers: Sequence[Answer],
     marginals: Sequence[Marginal],
     supports: Sequence[Support],
+    cautions: Sequence[Caution] = (),
 ) -> tuple[Alert, ...]:
     """Return the alerts that these results call for, cautions first."""
     found = (
         *_about_rows(basis),
         *(alert for answer in answers for alert in _about_answer(answer)),
+        *map(_about_mechanism, cautions),
         *_about_noise(marginals),
         *_about_supports(supports),
         *_about_sites(basis),
@@ -58,12 +61,18 @@ def _about_rows(basis: Basis) -> Iterable[Alert]:
         )
 
 
+def _about_mechanism(caution: Caution) -> Alert:
+    title = f"Reason to doubt the mechanism of {caution.node}: {caution.code.replace('-', ' ')}"
+    return Alert(Weight.CAUTION, title, caution.text)
+
+
 def _about_answer(answer: Answer) -> Iterable[Alert]:
-    if answer.contains_zero:
+    if answer.contains_null:
+        null = "Zero" if answer.null == 0 else "A ratio of one"
         yield Alert(
             Weight.CAUTION,
             f"No effect cannot be excluded: {answer.name}",
-            "Zero lies inside the interval. At this budget the study cannot tell the effect "
+            f"{null} lies inside the interval. At this budget the study cannot tell the effect "
             "from none at all.",
         )
     published = answer.question.published

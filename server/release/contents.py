@@ -51,7 +51,7 @@ def make_report(
 ) -> tuple[bytes, tuple[Answer, ...]]:
     """Return the bytes of report.html and the answers in it.
 
-    `tallies[node]` counts the synthetic rows per level; `files` are the other files.
+    `tallies[node]` counts the synthetic rows per measured level; `files` are the other files.
     """
     answers = answer_questions(basis.study, model)
     marginals = compare_marginals(basis.study, basis.noisy, tallies)
@@ -59,7 +59,9 @@ def make_report(
         basis=basis,
         statement=privacy_statement(basis, imprint.software.get("opendp", "of unknown version")),
         answers=answers,
-        alerts=find_alerts(basis, answers, marginals, find_support(model, basis.noisy)),
+        alerts=find_alerts(
+            basis, answers, marginals, find_support(model, basis.noisy), model.cautions
+        ),
         marginals=marginals,
         release=imprint.release,
         created=imprint.created,

@@ -18,7 +18,7 @@ Scale = Callable[[float], float]
 
 @dataclass(frozen=True, slots=True)
 class EffectPanel:
-    """The effects on one outcome, which share an axis."""
+    """The effects on one outcome by one measure, which share an axis."""
 
     outcome: str
     drawing: Markup
@@ -26,17 +26,16 @@ class EffectPanel:
 
 
 def draw_effects(answers: Sequence[Answer]) -> tuple[EffectPanel, ...]:
-    """Return one forest plot per outcome, in the order in which outcomes are first asked for."""
-    outcomes = tuple(dict.fromkeys(answer.question.outcome for answer in answers))
-    return tuple(
-        _panel(outcome, [answer for answer in answers if answer.question.outcome == outcome])
-        for outcome in outcomes
-    )
+    """Return one forest plot per outcome and measure, in the order in which they are asked for."""
+    axes: dict[tuple[str, str], list[Answer]] = {}
+    for answer in answers:
+        axes.setdefault((answer.question.outcome, answer.question.measure), []).append(answer)
+    return tuple(map(_panel, axes.values()))
 
 
-def _panel(outcome: str, answers: Sequence[Answer]) -> EffectPanel:
+def _panel(answers: Sequence[Answer]) -> EffectPanel:
     published = any(answer.question.published is not None for answer in answers)
-    return EffectPanel(outcome, _forest(answers), published)
+    return EffectPanel(answers[0].question.outcome, _forest(answers), published)
 
 
 def _forest(answers: Sequence[Answer]) -> Markup:
@@ -44,7 +43,7 @@ def _forest(answers: Sequence[Answer]) -> Markup:
     scale = _scale(marks[0], marks[-1])
     bottom = _TOP + _ROW * len(answers)
     tops = [_TOP + _ROW * row for row in range(len(answers))]
-    parts = _axis(marks, scale, tops, _axis_name(answers[0]))
+    parts = _axis(marks, scale, tops, answers[0])
     for top, answer in zip(tops, answers, strict=True):
         parts += _row(answer, scale, top)
     title = f"Effects on {answers[0].question.outcome}"
@@ -52,8 +51,8 @@ def _forest(answers: Sequence[Answer]) -> Markup:
 
 
 def _axis_marks(answers: Sequence[Answer]) -> tuple[float, ...]:
-    """Round numbers that enclose zero and everything that is drawn."""
-    seen = [0.0]
+    """Round numbers that enclose no effect and everything that is drawn."""
+    seen = [answers[0].null]
     for answer in answers:
         seen += [answer.low, answer.estimate, answer.high]
         if published := answer.question.published:
@@ -72,19 +71,22 @@ def _scale(low: float, high: float) -> Scale:
     return lambda value: _LEFT + (value - low) / (high - low) * width
 
 
-def _axis(marks: Sequence[float], scale: Scale, tops: Sequence[float], name: str) -> list[Element]:
+def _axis(
+    marks: Sequence[float], scale: Scale, tops: Sequence[float], first: Answer
+) -> list[Element]:
     bottom = tops[-1] + _ROW
     parts: list[Element] = []
     for mark in marks:
         x = scale(mark)
-        parts += [_grid_line(x, top, zero=mark == 0) for top in tops]
+        parts += [_grid_line(x, top, null=False) for top in tops if mark != first.null]
         parts.append(text(_tick_label(mark), x, bottom + 16, "tick middle"))
+    parts += [_grid_line(scale(first.null), top, null=True) for top in tops]
     centre = (scale(marks[0]) + scale(marks[-1])) / 2
-    return [*parts, text(name, centre, bottom + 36, "axis-name middle")]
+    return [*parts, text(first.quantity, centre, bottom + 36, "axis-name middle")]
 
 
-def _grid_line(x: float, top: float, *, zero: bool) -> Element:
-    kind = "zero" if zero else "grid"
+def _grid_line(x: float, top: float, *, null: bool) -> Element:
+    kind = "zero" if null else "grid"
     return element("line", x1=x, x2=x, y1=top + _NAME_LINE + 12, y2=top + _ROW - 8, class_=kind)
 
 
@@ -137,11 +139,6 @@ def _sentence(answer: Answer) -> str:
     )
     published = answer.question.published
     return f"{words}; published {published.low} to {published.high}." if published else f"{words}."
-
-
-def _axis_name(answer: Answer) -> str:
-    unit = f" ({answer.unit})" if answer.unit else ""
-    return f"mean difference in {answer.question.outcome}{unit}"
 
 
 def _tick_label(mark: float) -> str:

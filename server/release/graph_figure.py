@@ -52,7 +52,7 @@ def draw_graph(study: Study) -> Markup:
     graph = study.causal_graph
     main = study.questions[0] if study.questions else None
     canvas = _canvas(study, lay_out(graph))
-    path = _causal_path(graph.to_networkx(), main)
+    path = _causal_path(study, main)
     edges = sorted(canvas.layout.routes.items(), key=lambda item: item[0] in path)
     parts = [_arrow_head("head"), _arrow_head("head-path")]
     parts += [_edge(canvas, edge, route, on_path=edge in path) for edge, route in edges]
@@ -73,15 +73,17 @@ def _canvas(study: Study, layout: Layout) -> _Canvas:
 
 
 def _box_width(study: Study, node: str) -> float:
-    label = study.variables[node].label
+    label = study.variable(node).label
     wide = max(text_width(node, _NAME_PX), text_width(label, _LABEL_PX)) + 24
     return min(max(wide, _MIN_BOX), _MAX_BOX)
 
 
-def _causal_path(graph: "nx.DiGraph[str]", main: Question | None) -> frozenset[Edge]:
+def _causal_path(study: Study, main: Question | None) -> frozenset[Edge]:
     if main is None:
         return frozenset()
-    after = {main.treatment, *nx.descendants(graph, main.treatment)}
+    graph = study.causal_graph.to_networkx()
+    treated = study.treated_nodes(main)
+    after = {*treated, *(node for start in treated for node in nx.descendants(graph, start))}
     before = {main.outcome, *nx.ancestors(graph, main.outcome)}
     return frozenset(
         (cause, effect) for cause, effect in graph.edges if cause in after and effect in before
@@ -114,7 +116,7 @@ def _curve(canvas: _Canvas, route: Sequence[Place]) -> str:
 
 def _node(canvas: _Canvas, study: Study, node: str, main: Question | None) -> Element:
     (x, y), (right, _) = canvas.entry(node), canvas.exit(node)
-    role, caption = _role(node, main), study.variables[node].label
+    role, caption = _role(study, node, main), study.variable(node).label
     middle, room = (x + right) / 2, right - x - 16
     box = element("rect", x=x, y=y - _BOX_HEIGHT / 2, width=right - x, height=_BOX_HEIGHT, rx=9)
     lines = [text(fitted(node, room, _NAME_PX), middle, y + (-2 if caption else 4.5), "name")]
@@ -124,10 +126,12 @@ def _node(canvas: _Canvas, study: Study, node: str, main: Question | None) -> El
     return element("g", spoken, box, *lines, class_=f"node {role}".strip())
 
 
-def _role(node: str, main: Question | None) -> str:
+def _role(study: Study, node: str, main: Question | None) -> str:
     if main is None:
         return ""
-    return {main.outcome: "outcome", main.treatment: "treatment"}.get(node, "")
+    if node == main.outcome:
+        return "outcome"
+    return "treatment" if node in study.treated_nodes(main) else ""
 
 
 def _arrow_head(name: str) -> Element:

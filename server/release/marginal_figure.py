@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from protocol.study.study import Study
-from protocol.study.variables import Numeric
+from protocol.study.variables import Count, Numeric
 from server.release.marginals import Marginal
 from server.release.svg import Element, element, figure, fitted, text, ticks
 
@@ -32,14 +32,15 @@ class MarginalPanel:
 
 
 def draw_marginals(study: Study, marginals: Sequence[Marginal]) -> tuple[MarginalPanel, ...]:
-    """Return one panel per variable: columns for numeric variables, bars for all others."""
+    """Return one panel per variable: columns for numbers, bars for all others."""
     return tuple(_panel(study, marginal) for marginal in marginals)
 
 
 def _panel(study: Study, marginal: Marginal) -> MarginalPanel:
-    variable = study.variables[marginal.node]
-    drawing = _columns(marginal) if isinstance(variable, Numeric) else _bars(marginal)
-    hidden = 0 if isinstance(variable, Numeric) else len(marginal.labels) - _MOST_BARS
+    variable = study.variable(marginal.node)
+    numbers = isinstance(variable, Numeric | Count)
+    drawing = _columns(marginal) if numbers else _bars(marginal)
+    hidden = 0 if numbers else len(marginal.labels) - _MOST_BARS
     return MarginalPanel(
         name=marginal.node,
         caption=variable.label,

@@ -10,14 +10,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from protocol.errors import PeerError
 from protocol.identifiers import Digest
 from protocol.secagg.roster import parse_roster
 from protocol.study.document import parse_study
+from server.causal.alikeness import alike, alike_placements
 from server.causal.copies import Copy
-from server.causal.mechanism import TableMechanism
 from server.causal.model import Model
 from server.estimation.fit import fit
 from server.release.basis import Basis, establish
@@ -29,11 +27,6 @@ from server.release.self_contained import breaches
 from server.release.settings import fit_settings
 from server.release.statement import counted
 from server.release.synthetic import check_synthetic, data_sets, tally_all
-
-# Other BLAS kernels were seen to move a probability by 1e-14 and no draw at all.
-_TABLE_TOLERANCE = 1e-9  # of a probability
-_SUPPORT_TOLERANCE = 1e-6  # of a number of persons, relative
-_PART_TOLERANCE = 2  # parts per million, where the rounding of a draw fell the other way
 
 
 def remake(folder: Path, manifest: Manifest) -> Iterator[Check]:
@@ -120,8 +113,11 @@ def _check_model(release: _Release) -> str:
     _same("study of the model", published.study.hash, basis.study.hash)
     _same("provenance of the model", published.provenance, made.provenance)
     for node in basis.study.causal_graph.nodes:
-        if not _close(published.mechanisms[node], made.mechanisms[node]):
+        if not alike(published.mechanisms[node], made.mechanisms[node]):
             raise PeerError("other-model", f"The sum gives another mechanism for {node!r}.")
+    if not alike_placements(published.placements, made.placements):
+        raise PeerError("other-model", "The sum places values elsewhere inside their bins.")
+    _same("cautions of the model", published.cautions, made.cautions)
     return "fitted again from the sum"
 
 
@@ -185,13 +181,3 @@ def _steps(release: _Release) -> Iterator[_Step]:
 def _same(what: str, found: object, expected: object) -> None:
     if found != expected:
         raise PeerError("does-not-follow", f"The {what} is not the one that follows.")
-
-
-def _close(published: TableMechanism, made: TableMechanism) -> bool:
-    parts = published.parts.astype(np.int64), made.parts.astype(np.int64)
-    return (
-        parts[0].shape == parts[1].shape
-        and np.allclose(published.table, made.table, rtol=0, atol=_TABLE_TOLERANCE)
-        and np.allclose(published.support, made.support, rtol=_SUPPORT_TOLERANCE, atol=1e-6)
-        and bool((np.abs(parts[0] - parts[1]) <= _PART_TOLERANCE).all())
-    )

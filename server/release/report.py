@@ -6,11 +6,13 @@ come from a study that others wrote, so every value passes through autoescaping.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from protocol.study.quantities import decimal_text
 from protocol.study.study import Study
 from server.release.alerts import Alert
 from server.release.answers import LEVEL, Answer, number
@@ -84,12 +86,17 @@ def _headlines(findings: Findings) -> Mapping[str, object]:
         "rho": rounded_up(plan.rho, 4),
         "row_bound": counted(findings.basis.study.unit.max_rows_per_unit, "row"),
         "intervention": _intervention(findings.answers),
+        "simulated": any(answer.method == "simulation" for answer in findings.answers),
     }
 
 
 def _intervention(answers: Sequence[Answer]) -> str:
-    question = answers[0].question if answers else None
-    return "" if question is None else f"{{{question.treatment!r}: {question.treated!r}}}"
+    if not answers:
+        return ""
+    question = answers[0].question
+    treated = question.treated
+    shown = decimal_text(treated) if isinstance(treated, Decimal) else repr(treated)
+    return f"{{{question.treatment!r}: {shown}}}"
 
 
 def verdict(study: Study, answers: Sequence[Answer]) -> str:
@@ -99,8 +106,9 @@ def verdict(study: Study, answers: Sequence[Answer]) -> str:
         return f"A causal model of {size} variables, and data drawn from it"
     main = answers[0]
     unit = f" {main.unit}" if main.unit else ""
+    kind = "hazard ratio " if main.question.measure == "hazard-ratio" else ""
     return (
-        f"{main.name}: {number(main.estimate)}{unit} "
+        f"{main.name}: {kind}{number(main.estimate)}{unit} "
         f"({LEVEL:.0%} interval {number(main.low)} to {number(main.high)})"
     )
 

@@ -14,10 +14,16 @@ from typing import NamedTuple, TypeAlias
 
 from protocol.canonical import fraction_text
 from protocol.privacy.plan import Block, StatisticsPlan
+from protocol.privacy.statistics import BlockKind
 from server.release.basis import Basis
 
 FORMAT = "concause-privacy/1"
 _DIGITS = 6
+_STATISTICS: Mapping[BlockKind, str] = {
+    "residual": "integer residual tables of every family (Xiao et al. 2023)",
+    "histogram": "counts of numbers in parts of their bins",
+    "moments": "integer moments of numbers with bounds",
+}
 Statement: TypeAlias = dict[str, object]
 
 
@@ -138,7 +144,7 @@ def _mechanism(basis: Basis) -> Statement:
     return {
         "name": "distributed discrete Gaussian",
         "source": "Kairouz, Liu, Steinke 2021, Proposition 14",
-        "statistics": "integer residual tables of every family (Xiao et al. 2023)",
+        "statistics": "; ".join(_STATISTICS[kind] for kind in _kinds(plan)),
         "noise_shares": plan.noise_shares,
         "noise_shares_rule": (
             f"n_min - c = {cohort.n_min} - {cohort.tolerated_colluders}: the shares that are "
@@ -150,8 +156,14 @@ def _mechanism(basis: Basis) -> Statement:
     }
 
 
+def _kinds(plan: StatisticsPlan) -> tuple[BlockKind, ...]:
+    return tuple(dict.fromkeys(block.kind for block in plan.blocks))
+
+
 def _block_row(block: Block, plan: StatisticsPlan) -> Statement:
     return {
+        "kind": block.kind,
+        "population": block.population,
         "clique": list(block.clique),
         "cells": block.size,
         "squared_sensitivity": str(block.squared_sensitivity),

@@ -78,11 +78,14 @@ def _effect_document(answer: Answer) -> dict[str, object]:
         "treated": str(question.treated),
         "reference": str(question.reference),
         "outcome": question.outcome,
+        "measure": question.measure,
         "estimate": answer.estimate,
         "low": answer.low,
         "high": answer.high,
         "level": LEVEL,
         "unit": answer.unit,
+        "method": answer.method,
+        "monte_carlo_error": answer.monte_carlo_error,
         "published": published
         and {
             "low": float(published.low),

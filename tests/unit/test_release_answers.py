@@ -47,8 +47,8 @@ def test_without_a_published_range_there_is_no_agreement_to_speak_of() -> None:
 
 
 def test_zero_at_the_end_of_an_interval_is_inside() -> None:
-    assert Answer(published_question(), 1.0, 0.0, 2.0, "").contains_zero
-    assert not Answer(published_question(), 1.0, 0.1, 2.0, "").contains_zero
+    assert Answer(published_question(), 1.0, 0.0, 2.0, "").contains_null
+    assert not Answer(published_question(), 1.0, 0.1, 2.0, "").contains_null
 
 
 def test_the_verdict_is_the_first_answer_in_a_sentence() -> None:
