@@ -25,6 +25,7 @@ from client.source.site_table import Format
 from protocol.errors import StorageError, UsageError
 
 _MEMORY = re.compile(r"\d+(\.\d+)?\s?[KMGT]i?B")
+_SUMMED_TOGETHER = 512  # sums in one query: more take more memory, fewer more time
 # A folder's name is no column. A file's minima and maxima say nothing of NaN, yet DuckDB would
 # conclude from them that there is none (duckdb issue 25521).
 _PARQUET = "hive_partitioning = false, can_have_nan = true"
@@ -40,7 +41,7 @@ _CSV = (
 def exact_sum(integers: Column) -> Column:
     """Return the sum of integers in 64 bits; the engine fails where it does not fit."""
     # DuckDB's sum has 128 bits; ibis takes it for 64 and would drop a plain cast.
-    return integers.cast("int64").sum().cast("decimal(38, 0)").cast("int64")
+    return integers.sum().cast("decimal(38, 0)").cast("int64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The distinct values of an expression, shape (groups,), and sums, shape (groups, sums)."""
+    """The distinct values of an expression, rising, shape (groups,); sums, (groups, sums)."""
 
     values: NDArray[np.int64]
     sums: NDArray[np.int64]
@@ -146,14 +147,32 @@ class Engine:
         Raises:
             StorageError: a sum leaves 64 bits.
         """
+        starts = range(0, len(summed), _SUMMED_TOGETHER)
+        found = [
+            self._sums(rows, index, summed[start : start + _SUMMED_TOGETHER]) for start in starts
+        ]
+        return Sums(found[0].values, np.concatenate([some.sums for some in found], axis=1))
+
+    def _sums(self, rows: Rows, index: Column, summed: Sequence[Column]) -> Sums:
         names = [f"s{place}" for place in range(len(summed))]
         selected = rows.select(index=index, **dict(zip(names, summed, strict=True)))
         totals = {name: exact_sum(selected[name]) for name in names}
         with _engine_errors():
             query = _sql(selected.group_by("index").agg(**totals))
             found = self._connection.execute(query).fetchnumpy()
+        values = np.ma.getdata(found["index"]).astype(np.int64)
         columns = [np.ma.getdata(found[name]).astype(np.int64) for name in names]
-        return Sums(np.ma.getdata(found["index"]).astype(np.int64), np.stack(columns, axis=1))
+        order = np.argsort(values)
+        return Sums(values[order], np.stack(columns, axis=1)[order])
+
+    def viewed(self, rows: Rows, name: str) -> Rows:
+        """Return `rows` as a temporary view, in place of an earlier one of that name.
+
+        So that a column computed in `rows` stays one in a query over them, which ibis would else
+        write out wherever it is named.
+        """
+        self.run(f"CREATE OR REPLACE TEMPORARY VIEW {name} AS {_sql(rows)}")
+        return ibis.table(rows.schema(), name=name)
 
     def kept(self, rows: Rows, name: str) -> Rows:
         """Return `rows` as a temporary table of this connection, computed now."""

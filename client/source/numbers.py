@@ -1,11 +1,15 @@
 """Expressions that turn a site's numbers into integers: parts of bins, and steps of moments.
 
-A number is clamped to the outer edges of its variable. One that the site spells as a bin stands
-in the middle of it.
+A number outside the outer edges of its variable stands at the nearest one; one that the site
+spells as a bin, in the middle of it.
 """
 
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 
 import ibis
 
@@ -21,79 +25,110 @@ from client.source.encoding import (
     spelled,
 )
 from client.source.spelling import Spellings
+from protocol.privacy.moments import scaled
 from protocol.study.variables import Count, Numeric
 
 
-def clamped(column: Column, variable: Numeric | Count, known: Spellings) -> Column:
-    """Return the numbers of `column` within the variable's edges, NULL where there is none.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is made of a number: outside the edges, within them, and of a number that is known."""
 
-    In single precision if the column is, since its bins are; else float64.
+    missing: Column
+    below: Column
+    above: Column
+    within: Callable[[Column, Kind], Column]
+    at: Callable[[Fraction], Column]  # within the edges
+    single: bool = True  # whether single precision may stay
+
+
+def read_column(
+    column: Column, variable: Numeric | Count, known: Spellings, reading: Reading
+) -> Column:
+    """Return what `reading` makes of the numbers in a column of the site's.
 
     Precondition: `is_readable(column)`.
     """
     value, kind = readable(column)
-    number, number_kind = as_number(value, kind)
-    inside = _within(number, number_kind, variable)
-    found = spelled(value, kind, known)
-    if not found:
-        return inside
-    code, codes = ibis.coalesce(*found), sorted(set(known.by_text.values()))
-    middles = [
-        (code == code_literal(each), _middle(variable, each, inside.type())) for each in codes
-    ]
-    return ibis.cases(*middles, else_=inside)
+    found = read_number(*as_number(value, kind), variable, reading)
+    by_spelling = spelled(value, kind, known)
+    if not by_spelling:
+        return found
+    code = ibis.coalesce(*by_spelling)
+    middles = ((each, variable.scores[each]) for each in sorted(set(known.by_text.values())))
+    return ibis.cases(
+        *(
+            (code == code_literal(each), reading.missing if at is None else reading.at(at))
+            for each, at in middles
+        ),
+        else_=found,
+    )
 
 
-def within(number: Column, variable: Numeric | Count) -> Column:
-    """Return float64 numbers within the variable's edges, NULL where there is none."""
-    return _within(number, Kind.FLOAT64, variable)
+def read_number(number: Column, kind: Kind, variable: Numeric | Count, reading: Reading) -> Column:
+    """Return what `reading` makes of numbers; NULL and NaN are missing."""
+    if kind is Kind.FLOAT32 and not reading.single:
+        number, kind = number.cast("float64"), Kind.FLOAT64
+    return ibis.cases(
+        (number.isnull() | is_nan(number, kind), reading.missing),
+        (number < literal(variable.edges[0], kind), reading.below),
+        (number > literal(variable.edges[-1], kind), reading.above),
+        else_=reading.within(number, kind),
+    )
 
 
-def bin_of(number: Column, variable: Numeric | Count) -> Column:
-    """Return the bin of numbers within the variable's edges, as int32; NULL stays."""
-    return _cell(number, variable.edges)
+def value_of(variable: Numeric | Count) -> Reading:
+    """Return the number itself, as float64, at most at the edges; NULL if it is missing."""
+    low, high = variable.bounds
+    return Reading(
+        missing=ibis.null("float64"),
+        below=_float64(low),
+        above=_float64(high),
+        within=lambda number, _: number.cast("float64"),
+        at=_float64,
+    )
 
 
-def part_of(number: Column, variable: Numeric) -> Column:
-    """Return the part of a bin (`Numeric.part_edges`) of numbers within the edges, as int32."""
-    return _cell(number, variable.part_edges)
+def cell_of(edges: Sequence[Decimal]) -> Reading:
+    """Return the cell between `edges`, as int32, NULL if the number is missing.
+
+    Bins and their parts: numbers in single precision are compared with edges in it.
+    """
+    last = len(edges) - 2
+    outside = code_literal(0), code_literal(last)
+    return Reading(
+        missing=code_literal(None),
+        below=outside[0],
+        above=outside[1],
+        within=lambda number, kind: binned(number, kind, edges, outside),
+        at=lambda value: code_literal(min(bisect_right(edges, value) - 1, last)),
+    )
 
 
-def steps_of(number: Column, variable: Numeric | Count, steps: int) -> Column:
-    """Return numbers within the edges as whole steps from -steps to steps, as int32; NULL stays.
+def steps_of(variable: Numeric | Count, steps: int) -> Reading:
+    """Return the number in steps from -steps at the first edge to steps at the last, as int16.
 
-    The edges become -steps and steps; halves are rounded away from zero.
+    Halves are rounded away from zero; NULL if the number is missing. Never beyond -steps or
+    steps: the width is the difference of the same doubles, and rounding is monotone.
     """
     low, high = variable.bounds
-    lowest, width = _float64(low), _float64(high - low)
-    # Scaled by a power of two first: so that halves stay halves as long as possible.
-    exact = (number.cast("float64") - lowest) * (2.0 * steps) / width - float(steps)
-    return exact.round().cast("decimal(38, 0)").cast("int32").clip(-steps, steps)
+    width = float(high) - float(low)
+
+    def within(number: Column, _: Kind) -> Column:
+        if width == 0:  # edges that doubles cannot tell apart
+            return _int16(0)
+        # Scaled by a power of two first, which is exact: halves stay halves.
+        above = (number.cast("float64") - _float64(low)) * _float64(Fraction(2 * steps))
+        return (above / _float64(Fraction(width)) - float(steps)).round().cast("int16")
+
+    def at(value: Fraction) -> Column:
+        exact = steps * scaled(value, low, high)
+        return _int16(floor(abs(exact) + Fraction(1, 2)) * (1 if exact >= 0 else -1))
+
+    return Reading(ibis.null("int16"), _int16(-steps), _int16(steps), within, at, single=False)
 
 
-def _within(number: Column, kind: Kind, variable: Numeric | Count) -> Column:
-    narrow = kind is Kind.FLOAT32
-    type_, kind_of_edges = ("float32", kind) if narrow else ("float64", Kind.FLOAT64)
-    low, high = (literal(edge, kind_of_edges) for edge in (variable.edges[0], variable.edges[-1]))
-    return ibis.cases(
-        (number.isnull() | is_nan(number, kind), ibis.null(type_)),
-        (number < literal(variable.edges[0], kind), low),
-        (number > literal(variable.edges[-1], kind), high),
-        else_=number.cast(type_),
-    )
-
-
-def _cell(number: Column, edges: tuple[Decimal, ...]) -> Column:
-    kind = Kind.FLOAT32 if number.type().is_float32() else Kind.FLOAT64
-    outside = code_literal(0), code_literal(len(edges) - 2)
-    return ibis.cases(
-        (number.isnull(), code_literal(None)), else_=binned(number, kind, edges, outside)
-    )
-
-
-def _middle(variable: Numeric | Count, code: int, type_: object) -> Column:
-    middle = variable.scores[code]
-    return ibis.null(type_) if middle is None else _float64(middle).cast(type_)
+def _int16(value: int) -> Column:
+    return ibis.literal(value, "int16")
 
 
 def _float64(value: Fraction) -> Column:

@@ -6,7 +6,7 @@ aside once, as integers, in a temporary table: only then does a query need all v
 whether a record counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,13 +81,13 @@ class Populations:
         transitions = self._engine.one(pairs.aggregate(rows=pairs.count()))["rows"]
         return PopulationSizes(found["rows"], found["first"], transitions)
 
-    def rows(self, population: Population, needed: Sequence[Column]) -> Rows:
+    def rows(self, population: Population, needed: Callable[[], Sequence[Column]]) -> Rows:
         """Return the rows of a population, with the integers `needed` under their aliases.
 
         Transitions have a column `WEIGHT`: those of a unit together weigh `transition_unit`.
         """
         if self.is_whole():
-            return self._engine.records.select(*needed)
+            return self._engine.viewed(self._engine.records.select(*needed()), "needed")
         return self._units if population == "units" else self._transitions
 
     @cached_property
@@ -132,6 +132,6 @@ def _weight(pairs: Column, time: Time) -> Column:
     """Return the share of `transition_unit` of one of a unit's `pairs`, without rounding."""
     unit = transition_unit(time)
     shares = (
-        (pairs == count, ibis.literal(unit // count, "int64")) for count in range(1, time.visits)
+        (pairs == count, ibis.literal(unit // count, "int32")) for count in range(1, time.visits)
     )
-    return ibis.cases(*shares, else_=ibis.null("int64"))
+    return ibis.cases(*shares, else_=ibis.null("int32"))

@@ -16,7 +16,7 @@ from client.source.bounding import Rows
 from client.source.encoding import Column
 from client.source.engine import Engine, Sums
 from client.source.populations import WEIGHT, Populations
-from client.source.study_columns import StudyColumns, steps_of
+from client.source.study_columns import StudyColumns, steps_of_family
 from protocol.privacy.moments import pairs
 from protocol.study.families import Family
 
@@ -31,12 +31,15 @@ class Products:
 
     def of(self, family: Family) -> Sums:
         """Return the moments of a family, shape (groups, elements), by cell of its row parents."""
-        columns, steps = self._columns, steps_of(family)
+        columns, steps = self._columns, steps_of_family(family)
         names = (*family.regressors, family.node)
-        needed = [*columns.codes(family.rows), *(columns.steps(name, steps) for name in names)]
+
+        def needed() -> list[Column]:
+            return [*columns.codes(family.rows), *(columns.steps(name, steps) for name in names)]
+
         rows = self._populations.rows(family.population, needed)
         rows = rows.filter([rows[columns.steps_alias(name, steps)].notnull() for name in names])
-        numbers = [rows[columns.steps_alias(name, steps)].cast("int64") for name in names]
+        numbers = [rows[columns.steps_alias(name, steps)].cast("int32") for name in names]
         cell = columns.cell(rows, family.rows) if family.rows else ibis.literal(0, "int32")
         found = self._engine.sums(rows, cell, _products(rows, numbers))
         # z_0 = steps is summed as 1
@@ -46,7 +49,7 @@ class Products:
 
 def _products(rows: Rows, numbers: Sequence[Column]) -> list[Column]:
     """Return the weight of the row times z_i z_j for each pair, with 1 for z_0."""
-    weight = rows[WEIGHT] if WEIGHT in rows.columns else ibis.literal(1, "int64")
+    weight = rows[WEIGHT] if WEIGHT in rows.columns else ibis.literal(1, "int32")
     z = [None, *numbers]
     return [
         reduce(mul, (factor for factor in (z[i], z[j]) if factor is not None), weight)

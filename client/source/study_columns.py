@@ -113,7 +113,7 @@ class StudyColumns:
     def finer(self) -> list[Column]:
         """Return all that the study's moments and histograms need beside the codes."""
         wanted = {
-            (self._places[base_name(name)], base_name(name), steps_of(family))
+            (self._places[base_name(name)], base_name(name), steps_of_family(family))
             for family in self.study.families
             if family.mechanism.uses == "moments"
             for name in (*family.regressors, family.node)
@@ -183,6 +183,6 @@ class StudyColumns:
             )
 
 
-def steps_of(family: Family) -> int:
+def steps_of_family(family: Family) -> int:
     """Return q of a family's moments."""
     return STEPS if family.population == "units" else TRANSITION_STEPS

@@ -40,7 +40,7 @@ class Tallies:
         found = self._in_place(cliques) if self._populations.may_be_whole else None
         if found is not None:
             return found
-        rows = self._populations.rows(population, ())
+        rows = self._populations.rows(population, tuple)  # set aside, with all columns
         return {clique: self._cells(rows, clique) for clique in cliques}
 
     def parts(self, columns: Sequence[str]) -> dict[str, Tally]:
@@ -49,7 +49,7 @@ class Tallies:
 
     def _parts(self, column: str) -> Tally:
         alias = self._columns.part_alias(column)
-        rows = self._populations.rows("units", [self._columns.part(column)])
+        rows = self._populations.rows("units", lambda: [self._columns.part(column)])
         groups = rows.group_by(alias).agg(rows.count().name(_TIMES))
         return self._engine.tally(groups, groups[alias], groups[_TIMES])
 

@@ -5,15 +5,23 @@ values, and what rules compute, follow from the others. In a longitudinal study 
 of a unit, and a rule reads values of its own visit.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import ibis
 
 from client.source.bounding import Rows
 from client.source.encoding import Column, Fates, code_literal, encoded, fates_of
+from client.source.encoding import Kind as ColumnKind
 from client.source.exits import event_of, exit_of, interval_of
-from client.source.numbers import bin_of, clamped, part_of, steps_of, within
+from client.source.numbers import (
+    Reading,
+    cell_of,
+    read_column,
+    read_number,
+    steps_of,
+    value_of,
+)
 from client.source.rule_columns import levels, numbers, rule_column, truths
 from client.source.site_table import Mapping
 from client.source.spelling import spellings
@@ -81,7 +89,7 @@ class Values:
         """Return a boolean, a number or a count in steps from -steps to steps, NULL if missing."""
         domain = self._study.variables[variable]
         if isinstance(domain, Numeric | Count):
-            return self._of_number(variable, lambda number: steps_of(number, domain, steps))
+            return self._read(variable, domain, steps_of(domain, steps))
         code = self.code(variable)
         ends = ((code == at, code_literal(end)) for at, end in ((0, -steps), (1, steps)))
         return ibis.cases(*ends, else_=code_literal(None))
@@ -91,27 +99,24 @@ class Values:
         domain = self._study.variables[variable]
         if not isinstance(domain, Numeric):
             raise TypeError("parts of what is no number")
-        return self._of_number(variable, lambda number: part_of(number, domain))
+        return self._read(variable, domain, cell_of(domain.part_edges))
 
     def _column(self, name: str) -> Column:
         return self._records[name]
 
-    def _of_number(self, variable: str, then: Callable[[Column], Column]) -> Column:
-        """Return `then` of the clamped numbers of a variable."""
-        domain = self._study.variables[variable]
-        if not isinstance(domain, Numeric | Count):
-            raise TypeError("numbers of what is none")
+    def _read(self, variable: str, domain: Numeric | Count, reading: Reading) -> Column:
+        """Return what `reading` makes of the numbers of a variable."""
         if self._study.mechanism(variable).uses == "none":
             # As the one element of an array, so that the query holds the rule once.
             found = ibis.array([self._rule(variable).column])
-            return found.map(lambda number: then(within(number, domain)))[0]
+            return found.map(partial(_read_rule, domain=domain, reading=reading))[0]
         known = spellings(domain, self._mapping.values_of(variable))
-        return then(clamped(self.written(variable), domain, known))
+        return read_column(self.written(variable), domain, known, reading)
 
     def _code_of_rule(self, variable: str) -> Column:
         domain = self._study.variables[variable]
         if isinstance(domain, Numeric | Count):
-            code = self._of_number(variable, lambda number: bin_of(number, domain))
+            code = self._read(variable, domain, cell_of(domain.edges))
         else:
             found = self._rule(variable)
             code = found.column.cast("int32")
@@ -134,9 +139,13 @@ class Values:
     def _operand(self, variable: str) -> Operand[Column]:
         domain = self._study.variables[variable]
         if isinstance(domain, Numeric | Count):
-            return numbers(self._of_number(variable, lambda number: number))
+            return numbers(self._read(variable, domain, value_of(domain)))
         code = self.code(variable)
         if domain.missing_code is not None:
             code = code.nullif(domain.missing_code)
         labels = tuple(label for label in domain.labels if label != MISSING)
         return truths(code) if KINDS[domain.kind] is Kind.TRUTH else levels(code, labels)
+
+
+def _read_rule(number: Column, domain: Numeric | Count, reading: Reading) -> Column:
+    return read_number(number, ColumnKind.FLOAT64, domain, reading)
