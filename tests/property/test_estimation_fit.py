@@ -11,7 +11,7 @@ from protocol.privacy.plan import StatisticsPlan, compile_plan
 from server.causal.mechanism import WHOLE
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit
-from tests.support.networks import Network, mixed
+from tests.support.networks import Network, mixed, tables_of
 
 
 @cache
@@ -35,7 +35,7 @@ def test_any_sum_gives_mechanisms_that_are_probabilities(
     values = np.clip(values, -(2.0**60), 2.0**60).astype(np.int64)
     values[plan.block(()).span] = persons
     model = fit(made.study, plan, NoisySum(plan, values, contributors), draws=20, seed=seed)
-    for mechanism in model.mechanisms.values():
+    for mechanism in tables_of(model).values():
         assert (mechanism.table >= 0).all()
         assert np.abs(mechanism.table.sum(axis=-1) - 1).max() < 1e-9
         assert (mechanism.parts.sum(axis=-1) == WHOLE).all()

@@ -249,3 +249,12 @@ def counts(records: Records, clique: Clique, study: Study) -> NDArray[np.int64]:
 def _binned_normal(edges: Sequence[float], mean: float, deviation: float) -> Table:
     below = [0.5 * math.erfc((mean - edge) / (deviation * math.sqrt(2))) for edge in edges[1:-1]]
     return np.diff(np.array([0.0, *below, 1.0]))
+
+
+def tables_of(model: Model) -> dict[str, TableMechanism]:
+    """Return the mechanisms of a model of tables alone."""
+    found = {}
+    for node, mechanism in model.mechanisms.items():
+        assert isinstance(mechanism, TableMechanism)
+        found[node] = mechanism
+    return found

@@ -11,7 +11,7 @@ from server.causal.model import Model
 from server.estimation import table_mechanism as fitting
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit
-from tests.support.networks import Network, asia, mixed, release, weights
+from tests.support.networks import Network, asia, mixed, release, tables_of, weights
 
 
 @cache
@@ -33,7 +33,7 @@ def test_many_persons_give_the_true_mechanisms(name: str) -> None:
     made, _ = plan_of(name)
     model = fitted(name, 2_000_000)
     for node in made.nodes:
-        found, shares = model.mechanisms[node], made.tables[node]
+        found, shares = tables_of(model)[node], made.tables[node]
         weight = found.support / found.support.sum()
         distance = 0.5 * np.abs(found.table - shares).sum(axis=-1)
         assert (weight * distance).sum() < 6e-3, node  # sampling alone: about 4e-3
@@ -53,9 +53,9 @@ def test_fit_is_a_function_of_sum_and_seed() -> None:
 
 def test_seed_changes_draws_but_no_estimate() -> None:
     one, other = fitted("mixed", 800), fitted("mixed", 800, seed=2)
-    for node, mechanism in one.mechanisms.items():
-        assert mechanism.table.tobytes() == other.mechanisms[node].table.tobytes()
-        assert mechanism.parts.tobytes() != other.mechanisms[node].parts.tobytes()
+    for node, mechanism in tables_of(one).items():
+        assert mechanism.table.tobytes() == tables_of(other)[node].table.tobytes()
+        assert mechanism.parts.tobytes() != tables_of(other)[node].parts.tobytes()
 
 
 def test_fitted_model_survives_its_file() -> None:
@@ -73,7 +73,7 @@ def test_provenance_names_study_plan_and_contributors() -> None:
 
 def test_support_counts_the_persons_of_each_parent_row() -> None:
     made, _ = plan_of("asia")
-    support = fitted("asia", 20_000).mechanisms["lung"].support
+    support = tables_of(fitted("asia", 20_000))["lung"].support
     assert support == pytest.approx(20_000 * made.marginal("smoke"), rel=0.05)
 
 
@@ -82,7 +82,7 @@ def test_sum_without_signal_still_gives_a_model(fill: int) -> None:
     made, plan = plan_of("mixed")
     noisy = NoisySum(plan, np.full(plan.length, fill, dtype=np.int64), 3)
     model = fit(made.study, plan, noisy, draws=20, seed=1)
-    for mechanism in model.mechanisms.values():
+    for mechanism in tables_of(model).values():
         assert (mechanism.table >= 0).all()
         assert mechanism.table.sum(axis=-1) == pytest.approx(1.0)
         assert (mechanism.parts.sum(axis=-1) == WHOLE).all()
@@ -106,12 +106,12 @@ def test_very_large_families_are_fitted_too(monkeypatch: pytest.MonkeyPatch) -> 
     made, _ = plan_of("mixed")
     model = fitted("mixed", 2_000_000)
     for node in made.nodes:
-        assert model.mechanisms[node].table == pytest.approx(made.tables[node], abs=0.02)
+        assert tables_of(model)[node].table == pytest.approx(made.tables[node], abs=0.02)
 
 
 def test_draws_in_batches_have_the_shape_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "_CELLS_AT_ONCE", 1)
-    assert fitted("mixed", 500).mechanisms["dose"].parts.shape == (40, 3, 4, 4)
+    assert tables_of(fitted("mixed", 500))["dose"].parts.shape == (40, 3, 4, 4)
 
 
 def test_plan_of_another_study_is_refused() -> None:
