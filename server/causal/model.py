@@ -161,16 +161,20 @@ class Model:
         for at in range(start, start + rows, batch):
             yield self.sample(min(batch, start + rows - at), seed, at, draw)
 
-    def sample_copies(self, copies: int, rows: int, seed: int) -> Iterator[pd.DataFrame]:
+    def sample_copies(
+        self, copies: int, rows: int, seed: int, *, long: bool = False
+    ) -> Iterator[pd.DataFrame]:
         """Yield several data sets, each from another parameter draw and a stream of its own.
 
-        What is computed from each is combined by `server/causal/combining.py`.
+        Each as `sample`, or if `long` as `sample_long`, gives it. What is computed from each is
+        combined by `server/causal/combining.py`.
 
         Raises:
-            UsageError: as `codes`, or more copies than draws.
+            UsageError: as `codes` or `sample_long`, or more copies than draws.
         """
+        drawn = self.sample_long if long else self.sample
         for copy in plan_copies(copies, seed=seed, draws=self.draws):
-            yield self.sample(rows, copy.seed, draw=copy.draw)
+            yield drawn(rows, copy.seed, draw=copy.draw)
 
     def marginal(self, node: str) -> "pd.Series[float]":
         """Return P(node) in this world as a Series over the levels of `node`.

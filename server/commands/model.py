@@ -1,4 +1,4 @@
-"""`concause sample` and `concause effect`: what a researcher does with a release."""
+"""`concause sample`, `effect` and `parameters`: what a researcher does with a release."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,19 @@ import typer
 from rich.table import Table
 
 from protocol.errors import UsageError
+from protocol.study.sections import Measure
 from server.commands.output import JsonFlag, show
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from server.causal.effects import Effect
     from server.causal.model import Model
 
 ReleasePath = Annotated[
     Path, typer.Argument(help="A release folder, or a model.json.", show_default=False)
 ]
+Level = Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the interval.")]
 Interventions = Annotated[
     list[str] | None, typer.Option("--do", help="Set a variable: NAME=LEVEL. May be repeated.")
 ]
@@ -32,6 +37,9 @@ def sample(  # noqa: PLR0913 - one option per part of the request
     ] = 1,
     do: Interventions = None,
     *,
+    long: Annotated[
+        bool, typer.Option("--long", help="One row per unit and visit, of a study with visits.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Sample synthetic rows from a fitted model, observed or under an intervention.
@@ -43,34 +51,75 @@ def sample(  # noqa: PLR0913 - one option per part of the request
 
     _check_format(out)
     paths = [out.with_name(name) for name in numbered(out.name, copies)]
-    _write_samples(_intervened(_load(release), do or []), paths, rows, seed)
+    _write_samples(_intervened(_load(release), do or []), paths, (rows, seed), long=long)
     document = {"paths": [str(path) for path in paths], "rows": rows, "seed": seed, "do": do or []}
     places = str(out) if copies == 1 else f"each of {paths[0]} to {paths[-1].name}"
-    show({"path": str(paths[0]), **document}, f"{rows:,} rows written to {places}", as_json=as_json)
+    unit = "units" if long else "rows"
+    line = f"{rows:,} {unit} written to {places}"
+    show({"path": str(paths[0]), **document}, line, as_json=as_json)
 
 
 def effect(  # noqa: PLR0913 - one option per part of the question
     release: ReleasePath,
     treatment: Annotated[str, typer.Option(help="The variable that is set.")],
-    outcome: Annotated[str, typer.Option(help="The variable whose mean is compared.")],
+    outcome: Annotated[str, typer.Option(help="The variable that is compared.")],
     treated: Annotated[str, typer.Option(help="Its level in the first world.")] = "1",
     reference: Annotated[str, typer.Option(help="Its level in the second world.")] = "0",
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the interval.")] = 0.95,
+    level: Level = 0.95,
     *,
+    measure: Annotated[
+        Measure, typer.Option(help="What of the outcome: all but mean are of a time to an event.")
+    ] = "mean",
     as_json: JsonFlag = False,
 ) -> None:
     """Compute the average effect of setting one variable on another, with its interval."""
     found = _load(release).effect(
-        treatment=treatment, outcome=outcome, treated=treated, reference=reference, level=level
+        treatment=treatment,
+        outcome=outcome,
+        treated=treated,
+        reference=reference,
+        level=level,
+        measure=measure,
     )
-    table = Table("do", "outcome", "effect", f"{level:.0%} interval")
+    show(found.to_json(), _effect_table(found), as_json=as_json)
+
+
+def parameters(
+    release: ReleasePath,
+    node: Annotated[str, typer.Argument(help="The variable, or its node at a visit.")],
+    level: Level = 0.95,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the fitted parameters of one mechanism, with their intervals."""
+    frame = _load(release).parameters(node, level)
+    lines = [
+        {**dict(zip(frame.index.names, name, strict=True)), **line}
+        for name, line in zip(frame.index, frame.to_dict("records"), strict=True)
+    ]
+    document = {"node": node, "level": level, "parameters": lines}
+    show(document, _parameter_table(frame, level), as_json=as_json)
+
+
+def _effect_table(found: "Effect") -> Table:
+    table = Table("do", "outcome", found.measure, f"{found.level:.0%} interval", "computed by")
+    error = f" (error {found.monte_carlo_error:.2g})" if found.method == "simulation" else ""
     table.add_row(
-        f"{treatment}: {reference} -> {treated}",
-        outcome,
+        f"{found.treatment}: {found.reference} -> {found.treated}",
+        found.outcome,
         f"{found.estimate:.3f}",
         f"{found.low:.3f} to {found.high:.3f}",
+        found.method + error,
     )
-    show(found.to_json(), table, as_json=as_json)
+    return table
+
+
+def _parameter_table(frame: "pd.DataFrame", level: float) -> Table:
+    table = Table(*map(str, frame.index.names), "estimate", f"{level:.0%} interval")
+    for name, line in zip(frame.index, frame.to_dict("records"), strict=True):
+        low, high = line["low"], line["high"]
+        table.add_row(*map(str, name), f"{line['estimate']:.4g}", f"{low:.4g} to {high:.4g}")
+    return table
 
 
 def _check_format(out: Path) -> None:
@@ -82,8 +131,12 @@ def _check_format(out: Path) -> None:
         )
 
 
-def _write_samples(model: "Model", paths: Sequence[Path], rows: int, seed: int) -> None:
-    for path, frame in zip(paths, model.sample_copies(len(paths), rows, seed), strict=True):
+def _write_samples(
+    model: "Model", paths: Sequence[Path], request: tuple[int, int], *, long: bool
+) -> None:
+    rows, seed = request
+    frames = model.sample_copies(len(paths), rows, seed, long=long)
+    for path, frame in zip(paths, frames, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
             frame.to_parquet(path, index=False)

@@ -5,9 +5,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
+from protocol.privacy.plan import StatisticsPlan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
 from protocol.study.variables import Boolean, Count, Numeric
@@ -22,6 +24,8 @@ from server.causal.mechanism import (
 )
 from server.causal.model import Model
 from server.causal.model_file import Provenance
+from tests.support.reference_statistics import Record, reference_statistics
+from tests.support.release_rounds import Vector
 from tests.support.studies import MIXED_TEXT, VISITS_TEXT
 
 Reals = NDArray[Any]
@@ -182,3 +186,39 @@ def mixed_model(spread: float = 0.1) -> Model:
 def visits_model(spread: float = 0.1) -> Model:
     """Return a longitudinal model with feedback, a rule and an indicator."""
     return model_of(parse_study(VISITS_TEXT), spread=spread)
+
+
+def records_of(study: Study, model: Model, rows: int, seed: int) -> list[Record]:
+    """Return rows drawn from a model as a site would record them."""
+    frame = model.sample(rows, seed)
+    if study.time is not None:
+        frame = model.sample_long(rows, seed)
+    return [
+        {
+            "unit": row.get("unit", at),
+            "visit": row.get("visit", 0),
+            "values": {name: _recorded(row, name) for name in study.measured_variables},
+        }
+        for at, row in enumerate(frame.astype(object).to_dict("records"))
+    ]
+
+
+def _recorded(row: Mapping[Any, Any], name: str) -> Any:
+    if f"{name}_event" in row:
+        return row[name], bool(row[f"{name}_event"])
+    return None if pd.isna(row[name]) else row[name]
+
+
+def site_vector(model: Model) -> Vector:
+    """Return what makes a site's statistics of rows drawn from a model, with rounded noise."""
+
+    def vector(study: Study, plan: StatisticsPlan, name: str, rows: int) -> NDArray[np.int64]:
+        generator = default_rng(list(name.encode()))
+        records = records_of(study, model, rows, int(generator.integers(1 << 30)))
+        found = reference_statistics(plan, study, records)
+        for block in plan.blocks:
+            noise = float(block.site_scale) * generator.standard_normal(block.size)
+            found[block.span] += np.rint(noise).astype(np.int64)
+        return found
+
+    return vector

@@ -1,9 +1,9 @@
 """Whole rounds in memory for the release tests: real machines, seeded data, keys and noise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,6 +29,7 @@ from protocol.signing import public_key
 from protocol.study.document import parse_study
 from protocol.study.study import Study
 from server.release.basis import Basis, establish, terms_of
+from server.rounds.papers import Papers
 from tests.support.release_keys import key_of
 
 SITES = ("north", "east", "south")
@@ -72,6 +73,8 @@ outcome = "sleep"
 published = { low = -0.9, high = -0.5, source = "Invented et al. 2020" }
 """
 
+Vector: TypeAlias = Callable[[Study, StatisticsPlan, str, int], NDArray[np.int64]]
+
 
 @dataclass(frozen=True)
 class PlayedRound:
@@ -83,14 +86,14 @@ class PlayedRound:
     transcript: bytes = field(repr=False)
 
     @property
+    def papers(self) -> Papers:
+        """What is needed to replay it."""
+        return Papers(self.study_text, self.transcript, self.roster)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """What `write_release` needs of it."""
-        return {
-            "study_text": self.study_text,
-            "transcript": self.transcript,
-            "roster": self.roster,
-            "signing_key": self.coordinator_key,
-        }
+        return {"papers": self.papers, "signing_key": self.coordinator_key}
 
 
 def make_roster(sites: tuple[str, ...] = SITES, coordinator_name: str = "coordinator") -> Roster:
@@ -107,15 +110,19 @@ def play_round(
     counter: int = 1,
     coordinator_name: str = "coordinator",
     rows_per_site: int = 700,
+    vector: Vector | None = None,
 ) -> PlayedRound:
-    """Run one round; sites in `silent` share their keys and then say nothing more."""
+    """Run one round; sites in `silent` share their keys and then say nothing more.
+
+    `vector` makes the statistics of a site, as `noisy_vector`, which knows tables alone.
+    """
     study, roster = parse_study(study_text), make_roster(sites, coordinator_name)
     plan = compile_plan(study)
     signed = _descriptor(study, plan, roster, counter, key_of(coordinator_name))
     header, terms = Header(roster, signed), terms_of(study, plan, roster)
     players = {
         roster.site_id(name): _Player(
-            header, terms, name, noisy_vector(study, plan, name, rows_per_site)
+            header, terms, name, (vector or noisy_vector)(study, plan, name, rows_per_site)
         )
         for name in sites
     }
@@ -207,4 +214,4 @@ def _converse(header: Header, players: Mapping[SiteId, _Player]) -> bytes:
 
 def basis_of(played: PlayedRound) -> Basis:
     """Return what a release of this round is made from."""
-    return establish(played.study_text, played.transcript, played.roster)
+    return establish(played.papers)

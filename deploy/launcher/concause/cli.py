@@ -36,6 +36,7 @@ app.add_typer(rounds.app, name="round")
 app.add_typer(release.app, name="release")
 app.command()(model.sample)
 app.command()(model.effect)
+app.command()(model.parameters)
 
 
 def main() -> NoReturn:
