@@ -7,9 +7,12 @@ import pytest
 
 from bench.alarm import alarm_study
 from client.measure.groups import MAX_CELLS, host_of, marginal, supersets
+from client.measure.statistics import populations
+from protocol.privacy.plan import compile_plan
 from protocol.study.document import parse_study
 from protocol.study.graph import Clique
 from protocol.study.study import Study
+from tests.support.tables_mixed import visits_study
 from tests.support.tables_study import STUDY, ward_study
 
 
@@ -83,3 +86,13 @@ def test_a_marginal_sums_over_the_rest_and_keeps_the_order_of_the_clique(
 ) -> None:
     table = np.array([[[0], [1]], [[2], [3]], [[1], [8]]], np.int64)
     assert marginal(table, ("a", "b", "c"), clique).tolist() == expected
+
+
+def test_columns_of_visits_share_supersets_of_their_population() -> None:
+    study = visits_study()
+    plan = compile_plan(study)
+    for population in populations(plan):
+        families = plan.tables(population)
+        groups = supersets(families, study)
+        assert len(groups) == 1
+        assert all(set(family) <= set(host_of(family, groups, study)) for family in families)

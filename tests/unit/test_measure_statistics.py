@@ -1,18 +1,21 @@
 """The vector of residual tables: layout, values, and the check on its size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from client.measure.statistics import check_overflow, measure
+from client.measure.statistics import check_overflow, largest_of, measure, populations
 from client.source.count_source import Counts
 from protocol.errors import UsageError
 from protocol.privacy.plan import compile_plan
 from protocol.privacy.residuals import residual_table
+from protocol.privacy.statistics import statistics_of
 from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
+from protocol.study.study import Study
+from tests.support.tables_mixed import mixed_study, visits_study
 from tests.support.tables_source import GOOD, open_records
 from tests.support.tables_study import ward_study
 
@@ -93,3 +96,40 @@ def test_the_limit_leaves_room_for_two_hundred_sites() -> None:
     check_overflow(plan, "units", persons=rows)
     with pytest.raises(UsageError):
         check_overflow(plan, "units", persons=rows + 1)
+
+
+class Units(Everyone):
+    """A source in which everybody has transitions, and nobody a number."""
+
+    def histograms(self, columns: Sequence[str]) -> dict[str, Counts]:
+        return {column: np.zeros(4, np.int64) for column in columns}
+
+    def moments(self, family: Family) -> Counts:
+        raise AssertionError(family)
+
+
+@pytest.mark.parametrize("make", [mixed_study, visits_study])
+def test_too_many_records_are_refused_before_moments_are_summed(
+    make: Callable[[], Study],
+) -> None:
+    study = make()
+    sizes = {name: study.variable(name).size for f in study.families for name in f.clique}
+    with pytest.raises(UsageError) as refused:
+        measure(compile_plan(study), study, Units(sizes, 2**62 // (200 * 1024**2) + 1))
+    assert refused.value.code == "too-many-rows"
+
+
+def test_the_most_that_a_person_adds_to_an_element_is_known_for_every_block() -> None:
+    plan = compile_plan(visits_study())
+    wanted = {one.key: one.largest for one in statistics_of(visits_study())}
+    assert {largest_of(block) for block in plan.blocks if block.kind == "moments"} == {
+        1024**2,
+        64**2 * 2,
+    }
+    for block in plan.blocks:
+        assert largest_of(block) == wanted[block.kind, block.population, block.clique]
+
+
+def test_both_populations_of_a_longitudinal_study_are_measured() -> None:
+    assert populations(compile_plan(visits_study())) == ("units", "transitions")
+    assert populations(compile_plan(ward_study())) == ("units",)

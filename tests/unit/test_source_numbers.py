@@ -186,3 +186,29 @@ def test_a_check_says_how_many_counts_are_clamped_or_are_none(tmp_path: Path) ->
     with opened(pa.array(["1", "7", "two", None]), study, tmp_path) as source:
         (found,) = source.readiness().variables
     assert (found.clamped, found.unknown, found.missing, found.left_out) == (1, 1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("edges", "cells", "type_"),
+    [
+        (
+            "999999999999999.7, 999999999999999.9, 1000000000000000",
+            [1e15, 1e15 - 0.125, 1e15 - 0.25, 1e15 - 0.375],
+            pa.float64(),
+        ),
+        (
+            "999999999999999.98, 999999999999999.99, 1000000000000000",
+            [1e15, 1e15 + 0.125, 1e15 - 0.125],
+            pa.float64(),
+        ),
+        ("1000000.01, 1000000.015, 1000000.02", [1e6, 1e6 + 0.0625, 1e6 + 1], pa.float32()),
+        ("0.1, 0.2, 0.3", [0.1, 0.2, 0.3, 0.09999999], pa.float32()),
+    ],
+)
+def test_no_rounding_takes_a_number_beyond_its_steps(
+    edges: str, cells: list[float], type_: pa.DataType, tmp_path: Path
+) -> None:
+    for cell in cells:
+        step = step_of(cell, type_, tmp_path, f'kind = "numeric"\nedges = [{edges}]')
+        assert step is not None
+        assert -STEPS <= step <= STEPS

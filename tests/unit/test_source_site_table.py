@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from client.source.site_table import Mapping, SiteData, check_mapping, data_files, data_format
 from protocol.errors import UsageError
+from tests.support.tables_source import single_study
 from tests.support.tables_study import MAPPING, ward_study
 
 
@@ -110,6 +111,8 @@ def test_an_unlisted_variable_is_in_the_column_of_its_name() -> None:
         ({"wrad": {"column": "w"}}, "mapping-of-unknown-variable"),
         ({"ward": {"values": {"N": "nrth"}}}, "mapping-to-unknown-label"),
         ({"grade": {"values": {"": "MISSING"}}}, "mapping-to-unknown-label"),
+        ({"grade": {"time": "t"}}, "mapping-of-wrong-columns"),
+        ({"grade": {"event": "e"}}, "mapping-of-wrong-columns"),
     ],
 )
 def test_a_mapping_that_does_not_fit_the_study_is_refused(mapping: Any, code: str) -> None:
@@ -124,3 +127,24 @@ def test_unknown_settings_are_refused() -> None:
         SiteData.model_validate({"path": "a.csv", "unit": "id"})
     with pytest.raises(ValidationError):
         Mapping.model_validate({"ward": {"name": "w"}})
+
+
+@pytest.mark.parametrize(
+    ("mapping", "code"),
+    [
+        ({"x": {"column": "t"}}, "mapping-of-wrong-columns"),
+        ({"x": {"values": {"died": "1"}}}, "mapping-to-unknown-label"),
+        ({"x": {"values": {"died": "event [0, 30)"}}}, "mapping-to-unknown-label"),
+    ],
+)
+def test_a_survival_variable_is_mapped_by_time_and_event(mapping: Any, code: str) -> None:
+    study = single_study('kind = "survival"\nedges = [0, 30, 90]')
+    with pytest.raises(UsageError) as refused:
+        check_mapping(Mapping.model_validate(mapping), study)
+    assert refused.value.code == code
+
+
+def test_a_survival_variable_is_in_two_columns_of_its_name() -> None:
+    assert Mapping().exit_columns_of("x") == ("x_time", "x_event")
+    mapping = Mapping.model_validate({"x": {"time": "days"}})
+    assert mapping.exit_columns_of("x") == ("days", "x_event")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client.source.spelling import number_of, spellings
+from client.source.spelling import event_spellings, number_of, spellings
 from protocol.study.variables import Variable
 from tests.support.tables_source import single_study
 
@@ -47,3 +47,10 @@ def test_a_numeric_variable_is_spelled_by_the_site_and_by_missing_only() -> None
     found = spellings(domain, {"999": "MISSING"})
     assert found.by_text == {"999": 2, "MISSING": 2}
     assert found.by_number == {999.0: 2}
+
+
+def test_events_are_spelled_by_word_as_booleans_and_by_the_site() -> None:
+    found = event_spellings({"died": "event", "0": "event"})
+    assert (found.by_text["died"], found.by_text["event"], found.by_text["censored"]) == (1, 1, 0)
+    assert (found.by_text["true"], found.by_text["False"], found.by_text["0"]) == (1, 0, 1)
+    assert found.by_number == {0.0: 1, 1.0: 1}
