@@ -11,20 +11,21 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from protocol.errors import ExitCode, UsageError
-from protocol.secagg.roster import parse_roster
+from protocol.study.document import parse_study
 from server.commands.coordinator import DEFAULT_CONFIG, ConfigPath
 from server.commands.output import JsonFlag, console, read_text, show, shown
 from server.rounds.clock import SystemClock
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.flower_cli import FlowerCli
 from server.rounds.folder import RoundFolder
-from server.rounds.issue import issue, prepare_round
+from server.rounds.issue import issue, prepare_round, read_roster
+from server.rounds.papers import FollowedRound
 from server.rounds.serving import check_reachable
 from server.rounds.signing_key import load_signing_key
 from server.rounds.status import RoundStatus
 
 if TYPE_CHECKING:
-    from server.release.summary import ReleaseSummary
+    from server.release.summary import EarlierSummary, ReleaseSummary
 
 app = typer.Typer(no_args_is_help=True, help="Issue rounds and look at them.")
 _EXIT = {"refused": ExitCode.COHORT, "failed": ExitCode.INFRASTRUCTURE}
@@ -51,6 +52,13 @@ def start(
     release: Annotated[
         Path | None, typer.Option(help="Where the release goes; by default releases/ROUND.")
     ] = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            help="The release of the study that this one follows; both rounds are combined.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     as_json: JsonFlag = False,
 ) -> None:
@@ -60,7 +68,7 @@ def start(
     after its vectors were sent.
     """
     settings = load_coordinator_config(config)
-    folder = _folder(settings, study_file, resume)
+    folder = _folder(settings, study_file, resume, earlier)
     target = release or settings.coordinator.folder / "releases" / folder.path.name
     status = _run(settings, folder, quiet=as_json)
     if status.outcome != "complete":
@@ -102,20 +110,29 @@ def show_status(
 
 
 def _folder(
-    settings: CoordinatorConfig, study_file: Path | None, resume: Path | None
+    settings: CoordinatorConfig, study_file: Path | None, resume: Path | None, earlier: Path | None
 ) -> RoundFolder:
-    match study_file, resume:
-        case None, Path():
+    match study_file, resume, earlier:
+        case None, Path(), None:
             return RoundFolder(resume.absolute())
-        case Path(), None:
+        case Path(), None, _:
             text = read_text(study_file, "a study (TOML)")
             check_reachable(settings.flower)  # before a counter is used up
-            return prepare_round(settings, text, now=datetime.now(UTC))
+            followed = _followed(settings, text, earlier) if earlier else None
+            return prepare_round(settings, text, now=datetime.now(UTC), followed=followed)
     raise UsageError(
         "study-or-resume",
-        "Expected a study file for a new round, or --resume with the folder of an old one.",
-        "Give exactly one of them.",
+        "Expected a study file for a new round, or --resume with the folder of an old one, which "
+        "holds the earlier round that it follows.",
+        "Give exactly one of them; --earlier goes with a study file.",
     )
+
+
+def _followed(settings: CoordinatorConfig, study_text: str, earlier: Path) -> FollowedRound:
+    from server.release.following import read_followed  # noqa: PLC0415 - pandas is slow to load
+
+    roster = read_roster(settings.coordinator.roster)
+    return read_followed(earlier, parse_study(study_text), roster)
 
 
 def _run(settings: CoordinatorConfig, folder: RoundFolder, *, quiet: bool) -> RoundStatus:
@@ -153,12 +170,17 @@ def _publish(settings: CoordinatorConfig, folder: RoundFolder, target: Path) -> 
 
     return write_release(
         target,
-        study_text=read_text(folder.study, "the round's study"),
-        transcript=folder.transcript.read_bytes(),
-        roster=parse_roster(folder.roster.read_bytes()),
+        folder.read_papers(),
+        followed=folder.followed.read_papers() if folder.followed else None,
         signing_key=load_signing_key(settings.coordinator.signing_key),
         now=datetime.now(UTC),
     )
+
+
+def _earlier_line(earlier: "EarlierSummary") -> str:
+    if earlier.combined:
+        return f"of {earlier.study}: combined with this one"
+    return f"of {earlier.study}: NOT combined, other sites answered; see the report"
 
 
 def _status_of(folder: Path) -> RoundStatus:
@@ -192,7 +214,11 @@ def _summary_table(summary: "ReleaseSummary", folder: Path) -> Table:
     dropped = f"; dropped: {', '.join(summary.dropped)}" if summary.dropped else ""
     table.add_row("cohort", f"{len(summary.contributed)} sites ({cohort}{dropped})")
     table.add_row("persons", f"about {summary.noisy_rows:,} (noisy)")
-    table.add_row("budget spent", f"epsilon {summary.epsilon:.3g} at delta {summary.delta:.0e}")
+    both = " by both rounds" if summary.earlier else ""
+    spent = f"epsilon {summary.epsilon:.3g} at delta {summary.delta:.0e}{both}"
+    table.add_row("budget spent", spent)
+    if summary.earlier:
+        table.add_row("earlier round", _earlier_line(summary.earlier))
     for answer in summary.answers:
         unit = f" {answer.unit}" if answer.unit else ""
         table.add_row(

@@ -41,6 +41,7 @@ def find_alerts(
     """Return the alerts that these results call for, cautions first."""
     found = (
         *_about_rows(basis),
+        *_about_rounds(basis),
         *(alert for answer in answers for alert in _about_answer(answer)),
         *map(_about_mechanism, cautions),
         *_about_noise(marginals),
@@ -51,13 +52,33 @@ def find_alerts(
 
 
 def _about_rows(basis: Basis) -> Iterable[Alert]:
-    rows, deviation = noisy_rows(basis.noisy)
+    rows, deviation = noisy_rows(basis.evidence)
     if rows < 2 * deviation:
         yield Alert(
             Weight.CAUTION,
             "The row count drowns in the noise",
             f"The released count of rows is {rows:,}, with noise of standard deviation "
             f"{number(deviation)}. Everything below rests on assumptions more than on data.",
+        )
+
+
+def _about_rounds(basis: Basis) -> Iterable[Alert]:
+    if basis.followed is not None and not basis.earlier:
+        before, now = set(basis.followed.members), set(basis.members)
+        parts = {
+            "only in the earlier one": before - now,
+            "only in this one": now - before,
+        }
+        listed = "; ".join(
+            f"{where}: {', '.join(sorted({site.name for site in sites}))}"
+            for where, sites in parts.items()
+            if sites
+        )
+        yield Alert(
+            Weight.CAUTION,
+            "The two rounds are not combined",
+            f"The sum of the earlier round is over other sites or keys ({listed}). All results "
+            "are from the later round alone, with the precision of its budget; both are spent.",
         )
 
 

@@ -32,6 +32,14 @@ class ReleaseFile(StrEnum):
     MANIFEST = "manifest.json"
 
 
+class FollowedFile(StrEnum):
+    """The further files of a release that follows an earlier one: the papers of that round."""
+
+    STUDY = "earlier-study.toml"
+    ROSTER = "earlier-roster.json"
+    TRANSCRIPT = "earlier-transcript.bin"
+
+
 def numbered(name: str, copies: int) -> tuple[str, ...]:
     """Return one file name per data set: `name` itself for one, else rows-001.parquet and on."""
     if copies == 1:
@@ -45,14 +53,15 @@ def synthetic_names(copies: int) -> tuple[str, ...]:
     return numbered(ReleaseFile.SYNTHETIC, copies)
 
 
-def content_of(copies: int) -> tuple[str, ...]:
+def content_of(copies: int, *, follows: bool = False) -> tuple[str, ...]:
     """Return the names of the files that the manifest of a release with `copies` data sets lists.
 
-    They are in the order in which a reader meets them.
+    They are in the order in which a reader meets them; `follows` if its study follows another.
     """
     names = [str(name) for name in ReleaseFile if name is not ReleaseFile.MANIFEST]
     place = names.index(ReleaseFile.SYNTHETIC)
-    return (*names[:place], *synthetic_names(copies), *names[place + 1 :])
+    followed = tuple(map(str, FollowedFile)) if follows else ()
+    return (*names[:place], *synthetic_names(copies), *names[place + 1 :], *followed)
 
 
 def file_digest(path: Path) -> Digest:

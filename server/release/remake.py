@@ -14,19 +14,27 @@ from protocol.errors import PeerError
 from protocol.identifiers import Digest
 from protocol.secagg.roster import parse_roster
 from protocol.study.document import parse_study
+from protocol.study.study import Study
 from server.causal.alikeness import alike, alike_placements
 from server.causal.copies import Copy
 from server.causal.model import Model
-from server.estimation.fit import fit
-from server.release.basis import Basis, establish
+from server.estimation.combination import check_follows
+from server.release.basis import Basis, check_is_first, establish, establish_followed
 from server.release.checks import Check, checked
-from server.release.contents import Imprint, installed_software, make_privacy, make_report
-from server.release.folder import ReleaseFile, content_of
+from server.release.contents import (
+    Imprint,
+    fit_basis,
+    installed_software,
+    make_privacy,
+    make_report,
+)
+from server.release.folder import FollowedFile, ReleaseFile, content_of
 from server.release.manifest import Manifest, release_id
 from server.release.self_contained import breaches
 from server.release.settings import fit_settings
 from server.release.statement import counted
 from server.release.synthetic import check_synthetic, data_sets, tally_all
+from server.rounds.papers import Papers
 
 
 def remake(folder: Path, manifest: Manifest) -> Iterator[Check]:
@@ -48,16 +56,18 @@ class _Release:
         self.imprint = Imprint(manifest.release, manifest.created, manifest.software)
 
     @cached_property
-    def study_text(self) -> str:
-        try:
-            return self.read(ReleaseFile.STUDY).decode()
-        except UnicodeDecodeError as error:
-            raise PeerError("not-text", "Expected UTF-8 text, found something else.") from error
+    def study(self) -> Study:
+        return parse_study(self.text(ReleaseFile.STUDY))
+
+    @cached_property
+    def followed(self) -> Papers | None:
+        if self.study.plan.follows is None:
+            return None
+        return self.papers(FollowedFile)
 
     @cached_property
     def basis(self) -> Basis:
-        roster = parse_roster(self.read(ReleaseFile.ROSTER))
-        return establish(self.study_text, self.read(ReleaseFile.TRANSCRIPT), roster)
+        return establish(self.papers(ReleaseFile), self.followed)
 
     @cached_property
     def model(self) -> Model:
@@ -67,14 +77,41 @@ class _Release:
     def model_digest(self) -> Digest:
         return Digest(bytes.fromhex(self.manifest.files[ReleaseFile.MODEL].sha256))
 
-    def read(self, name: ReleaseFile) -> bytes:
+    def papers(self, names: type[ReleaseFile] | type[FollowedFile]) -> Papers:
+        return Papers(
+            self.text(names.STUDY),
+            self.read(names.TRANSCRIPT),
+            parse_roster(self.read(names.ROSTER)),
+        )
+
+    def read(self, name: ReleaseFile | FollowedFile) -> bytes:
         return (self.folder / name).read_bytes()
+
+    def text(self, name: ReleaseFile | FollowedFile) -> str:
+        try:
+            return self.read(name).decode()
+        except UnicodeDecodeError as error:
+            raise PeerError("not-text", "Expected UTF-8 text, found something else.") from error
 
 
 def _check_study(release: _Release) -> str:
-    study = parse_study(release.study_text)
+    study = release.study
     _same("hash of the study", study.hash.hex(), release.manifest.study_hash)
     return f"hash {study.hash.hex()[:16]}…"
+
+
+def _check_followed_study(release: _Release) -> str:
+    first = parse_study(release.text(FollowedFile.STUDY))
+    check_follows(release.study, first)
+    check_is_first(first)
+    return f"hash {first.hash.hex()[:16]}…"
+
+
+def _check_followed_round(release: _Release) -> str:
+    found = establish_followed(release.study, release.followed)
+    if found is None:
+        return "none"
+    return f"{found.noisy.contributors} of {len(found.roster.sites)} sites in its sum"
 
 
 def _check_round(release: _Release) -> str:
@@ -103,13 +140,12 @@ def _check_plan(release: _Release) -> str:
 def _check_privacy(release: _Release) -> str:
     made = make_privacy(release.basis, release.imprint)
     _same("privacy statement", made, release.read(ReleaseFile.PRIVACY))
-    return f"epsilon {release.basis.plan.epsilon:.4g}"
+    return f"epsilon {release.basis.epsilon:.4g}"
 
 
 def _check_model(release: _Release) -> str:
-    basis, settings = release.basis, fit_settings(release.basis.session)
-    made = fit(basis.study, basis.plan, basis.noisy, draws=settings.draws, seed=settings.seed)
-    published = release.model
+    basis, published = release.basis, release.model
+    made = fit_basis(basis, fit_settings(basis.session))
     _same("study of the model", published.study.hash, basis.study.hash)
     _same("provenance of the model", published.provenance, made.provenance)
     for node in basis.study.causal_graph.nodes:
@@ -118,14 +154,17 @@ def _check_model(release: _Release) -> str:
     if not alike_placements(published.placements, made.placements):
         raise PeerError("other-model", "The sum places values elsewhere inside their bins.")
     _same("cautions of the model", published.cautions, made.cautions)
-    return "fitted again from the sum"
+    return f"fitted again from {'both sums' if basis.earlier else 'the sum'}"
 
 
-def _check_copies(release: _Release) -> str:
-    copies = parse_study(release.study_text).synthetic.copies
-    if set(release.manifest.files) != set(content_of(copies)):
-        raise PeerError("other-copies", f"Expected {counted(copies, 'synthetic data set')}.")
-    return counted(copies, "synthetic data set")
+def _check_content(release: _Release) -> str:
+    copies, follows = release.study.synthetic.copies, release.study.plan.follows is not None
+    expected = counted(copies, "synthetic data set")
+    if follows:
+        expected += " and the papers of the earlier round"
+    if set(release.manifest.files) != set(content_of(copies, follows=follows)):
+        raise PeerError("other-files", f"Expected {expected}, found other files.")
+    return expected
 
 
 def _check_rows(name: str, copy: Copy, release: _Release) -> str:
@@ -159,9 +198,15 @@ def _remedy(imprint: Imprint) -> str:
 
 _Step: TypeAlias = tuple[str, str, Callable[[_Release], str]]
 
-_UP_TO_THE_MODEL: tuple[_Step, ...] = (
+_OF_THE_STUDY: tuple[_Step, ...] = (
     ("study is the one named", ReleaseFile.STUDY, _check_study),
-    ("data sets are as many as asked for", ReleaseFile.MANIFEST, _check_copies),
+    ("files are those that the study asks for", ReleaseFile.MANIFEST, _check_content),
+)
+_OF_THE_FOLLOWED: tuple[_Step, ...] = (
+    ("study is followed by this one", FollowedFile.STUDY, _check_followed_study),
+    ("earlier round replays to its sum", FollowedFile.TRANSCRIPT, _check_followed_round),
+)
+_UP_TO_THE_MODEL: tuple[_Step, ...] = (
     ("round replays to the sum", ReleaseFile.TRANSCRIPT, _check_round),
     ("draws and seed follow from the round", ReleaseFile.MANIFEST, _check_settings),
     ("plan compiles again", ReleaseFile.STUDY, _check_plan),
@@ -171,7 +216,10 @@ _UP_TO_THE_MODEL: tuple[_Step, ...] = (
 
 
 def _steps(release: _Release) -> Iterator[_Step]:
-    """Yield the steps; which rows there are is asked once the model has passed."""
+    """Yield the steps; what a step says about later ones is asked once it has passed."""
+    yield from _OF_THE_STUDY
+    if release.study.plan.follows is not None:
+        yield from _OF_THE_FOLLOWED
     yield from _UP_TO_THE_MODEL
     for name, copy in data_sets(release.basis.study, release.model).items():
         yield "rows follow from the model", name, partial(_check_rows, name, copy)

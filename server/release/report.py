@@ -23,7 +23,14 @@ from server.release.graph_figure import draw_graph
 from server.release.marginal_figure import draw_marginals
 from server.release.marginals import Marginal, noisy_rows
 from server.release.self_contained import POLICY
-from server.release.statement import LIMITS, TRUST, Statement, counted, rounded_up, small
+from server.release.statement import (
+    TRUST,
+    Statement,
+    counted,
+    limits_of,
+    rounded_up,
+    small,
+)
 
 TEMPLATE, STYLE = "report.html.j2", "report.css"
 _MOST_BLOCKS = 40  # rows of the block table; privacy.json has them all
@@ -56,7 +63,7 @@ def render_report(findings: Findings) -> str:
         style=Markup(_text(STYLE)),  # noqa: S704 - our own file
         policy=POLICY,
         trust=TRUST,
-        limits=LIMITS,
+        limits=limits_of(findings.basis),
         most_blocks=_MOST_BLOCKS,
         synthetic_files=synthetic_names(findings.basis.study.synthetic.copies),
         **_figures(findings),
@@ -74,20 +81,36 @@ def _figures(findings: Findings) -> Mapping[str, object]:
 
 
 def _headlines(findings: Findings) -> Mapping[str, object]:
-    plan = findings.basis.plan
-    rows, rows_deviation = noisy_rows(findings.basis.noisy)
+    basis = findings.basis
+    rows, rows_deviation = noisy_rows(basis.evidence)
     return {
-        "verdict": verdict(findings.basis.study, findings.answers),
+        "verdict": verdict(basis.study, findings.answers),
         "level": f"{LEVEL:.0%}",
         "rows": rows,
         "rows_deviation": rows_deviation,
-        "epsilon": rounded_up(plan.epsilon, 3),
-        "delta": small(plan.delta),
-        "rho": rounded_up(plan.rho, 4),
-        "row_bound": counted(findings.basis.study.unit.max_rows_per_unit, "row"),
+        "epsilon": rounded_up(basis.epsilon, 3),
+        "delta": small(basis.plan.delta),
+        "rho": rounded_up(basis.rho, 4),
+        "rounds": _rounds(basis),
+        "row_bound": counted(basis.study.unit.max_rows_per_unit, "row"),
         "intervention": _intervention(findings.answers),
         "simulated": any(answer.method == "simulation" for answer in findings.answers),
     }
+
+
+def _rounds(basis: Basis) -> str:
+    """Return how the loss of two rounds adds up, in a sentence; nothing for one round."""
+    if basis.followed is None:
+        return ""
+    (one, first), (other, second) = (
+        (rounded_up(plan.rho, 4), rounded_up(plan.epsilon, 3))
+        for plan in (basis.followed.plan, basis.plan)
+    )
+    use = "both sums are combined" if basis.earlier else "the sum of this round is used alone"
+    return (
+        f"Two rounds: the study {basis.followed.study.name} cost ρ = {one} (ε = {first} by itself),"
+        f" the one that follows it ρ = {other} (ε = {second}). ρ adds up; {use}."
+    )
 
 
 def _intervention(answers: Sequence[Answer]) -> str:

@@ -34,6 +34,19 @@ class Limit(NamedTuple):
     text: str
 
 
+_CHARGED_ANEW = Limit(
+    title="Every round is charged anew",
+    text=(
+        "A repeated round draws fresh noise and costs its full budget again. The loss stated "
+        "here is of this round alone; the ledgers of the sites hold the total."
+    ),
+)
+_OF_TWO_ROUNDS = (
+    "A repeated round draws fresh noise and costs its full budget again. The loss stated here is "
+    "of this round and of the one that it follows, together; the ledgers of the sites hold the "
+    "total."
+)
+
 LIMITS = (
     Limit(
         title="A site can poison its own contribution",
@@ -56,13 +69,7 @@ LIMITS = (
             "cause is missing, the effects here are wrong by an amount that no interval shows."
         ),
     ),
-    Limit(
-        title="Every round is charged anew",
-        text=(
-            "A repeated round draws fresh noise and costs its full budget again. The loss stated "
-            "here is of this round alone; the ledgers of the sites hold the total."
-        ),
-    ),
+    _CHARGED_ANEW,
     Limit(
         title="Noise grows with the cohort",
         text=(
@@ -91,7 +98,8 @@ def privacy_statement(basis: Basis, opendp_version: str) -> Statement:
         "trust": _trust(basis),
         "cohort": _cohort(basis),
         "exposure": _exposure(),
-        "limits": [limit._asdict() for limit in LIMITS],
+        "limits": [limit._asdict() for limit in limits_of(basis)],
+        **_rounds(basis),
         "study_hash": basis.study.hash.hex(),
         "plan_hash": basis.plan.hash.hex(),
         "session": basis.session.hex(),
@@ -118,6 +126,39 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def limits_of(basis: Basis) -> tuple[Limit, ...]:
+    """Return the limits of a release, in words that fit the number of its rounds."""
+    if basis.followed is None:
+        return LIMITS
+    replaced = {_CHARGED_ANEW: _CHARGED_ANEW._replace(text=_OF_TWO_ROUNDS)}
+    return tuple(replaced.get(limit, limit) for limit in LIMITS)
+
+
+def _rounds(basis: Basis) -> Statement:
+    """Return what each of two rounds cost; a release of one says it in its guarantee alone."""
+    if basis.followed is None:
+        return {}
+    return {
+        "rounds": [_round(basis.followed), _round(basis)],
+        "rounds_combined": bool(basis.earlier),
+        "rounds_composition": "rho adds up over the rounds; epsilon is that of the sum at delta",
+    }
+
+
+def _round(basis: Basis) -> Statement:
+    plan = basis.plan
+    return {
+        "study": basis.study.name,
+        "study_hash": basis.study.hash.hex(),
+        "plan_hash": plan.hash.hex(),
+        "session": basis.session.hex(),
+        "rho": _exact(plan.rho),
+        "epsilon": rounded_up(plan.epsilon),
+        "delta": _exact(plan.delta),
+        "contributed": list(basis.contributed),
+    }
+
+
 def _guarantee(basis: Basis, opendp_version: str) -> Statement:
     unit, plan = basis.study.unit, basis.plan
     return {
@@ -127,8 +168,8 @@ def _guarantee(basis: Basis, opendp_version: str) -> Statement:
             f"Two datasets are neighbours if one has all the rows of one {unit.name} more: "
             f"at most {counted(unit.max_rows_per_unit, 'row')}, added or removed at one site."
         ),
-        "rho": _exact(plan.rho),
-        "epsilon": rounded_up(plan.epsilon),
+        "rho": _exact(basis.rho),
+        "epsilon": rounded_up(basis.epsilon),
         "delta": _exact(plan.delta),
         "variant": "zero-concentrated differential privacy (Bun and Steinke 2016)",
         "conversion": {

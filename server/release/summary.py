@@ -1,6 +1,6 @@
 """The summary of a release: what a command prints at the end."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from protocol.canonical import fraction_text
@@ -11,8 +11,16 @@ from server.release.marginals import noisy_rows
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierSummary:
+    """The round that a release's own follows: of which study, and whether both are combined."""
+
+    study: str
+    combined: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseSummary:
-    """Where a release is and what it says, in a few values."""
+    """Where a release is and what it says, in a few values; the budget is that of all rounds."""
 
     folder: Path
     release: str
@@ -24,6 +32,7 @@ class ReleaseSummary:
     rho: str  # exact, 'p/q'
     answers: tuple[Answer, ...]
     copies: int  # synthetic data sets
+    earlier: "EarlierSummary | None" = None
 
     @property
     def report(self) -> Path:
@@ -47,6 +56,7 @@ class ReleaseSummary:
             "cohort": {"contributed": list(self.contributed), "dropped": list(self.dropped)},
             "noisy_rows": self.noisy_rows,
             "budget": {"epsilon": self.epsilon, "delta": self.delta, "rho": self.rho},
+            "earlier": self.earlier and asdict(self.earlier),
             "effects": [_effect_document(answer) for answer in self.answers],
         }
 
@@ -55,18 +65,20 @@ def summarise(
     folder: Path, release: str, basis: Basis, answers: tuple[Answer, ...]
 ) -> ReleaseSummary:
     """Return the summary of a release of `basis`."""
-    rows, _ = noisy_rows(basis.noisy)
+    rows, _ = noisy_rows(basis.evidence)
+    followed = basis.followed
     return ReleaseSummary(
         folder=folder,
         release=release,
         contributed=basis.contributed,
         dropped=basis.dropped,
         noisy_rows=rows,
-        epsilon=basis.plan.epsilon,
+        epsilon=basis.epsilon,
         delta=float(basis.plan.delta),
-        rho=fraction_text(basis.plan.rho),
+        rho=fraction_text(basis.rho),
         answers=answers,
         copies=basis.study.synthetic.copies,
+        earlier=EarlierSummary(followed.study.name, bool(basis.earlier)) if followed else None,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from protocol.errors import ConcauseError, PeerError, UsageError
 from protocol.secagg.roster import Roster, parse_roster
 from server.release.checks import Check, Verification
-from server.release.folder import ReleaseFile, content_of, file_digest
+from server.release.folder import FollowedFile, ReleaseFile, content_of, file_digest
 from server.release.manifest import FileRecord, Manifest, decode_manifest
 from server.release.remake import remake
 
@@ -37,7 +37,7 @@ def verify_release(folder: Path, *, roster: Roster | None = None) -> Verificatio
 
 def _checks(folder: Path, pinned: Roster | None) -> Iterator[Check]:
     """Yield the checks; a stage that fails is the last one."""
-    content = content_of(_listed_copies(folder / ReleaseFile.MANIFEST))
+    content = _listed_content(folder / ReleaseFile.MANIFEST)
     listing = tuple(_check_listing(folder, (*content, ReleaseFile.MANIFEST)))
     yield from listing
     if listing:
@@ -53,14 +53,16 @@ def _checks(folder: Path, pinned: Roster | None) -> Iterator[Check]:
         yield from remake(folder, manifest)
 
 
-def _listed_copies(path: Path) -> int:
-    """Return how many data sets the manifest lists: what to look for, before it is checked."""
+def _listed_content(path: Path) -> tuple[str, ...]:
+    """Return the files of a release as the manifest lists them: what to look for, unchecked."""
     try:
         files = set(decode_manifest(path.read_bytes()).manifest.files)
     except (ConcauseError, OSError):
-        return 1
-    copies = max(len(files) - len(content_of(1)) + 1, 1)
-    return copies if files == set(content_of(copies)) else 1
+        return content_of(1)
+    follows = files.issuperset(FollowedFile)
+    copies = max(len(files) - len(content_of(1, follows=follows)) + 1, 1)
+    content = content_of(copies, follows=follows)
+    return content if files == set(content) else content_of(1)
 
 
 def _check_listing(folder: Path, names: Collection[str]) -> Iterator[Check]:

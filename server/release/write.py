@@ -13,11 +13,16 @@ from protocol.errors import UsageError
 from protocol.secagg.roster import Roster
 from protocol.signing import public_key
 from server.causal.model import Model
-from server.estimation.fit import fit
 from server.release.answers import Answer
 from server.release.basis import Basis, establish
-from server.release.contents import Imprint, installed_software, make_privacy, make_report
-from server.release.folder import ReleaseFile, building, file_digest
+from server.release.contents import (
+    Imprint,
+    fit_basis,
+    installed_software,
+    make_privacy,
+    make_report,
+)
+from server.release.folder import FollowedFile, ReleaseFile, building, file_digest
 from server.release.manifest import (
     Estimation,
     FileRecord,
@@ -29,42 +34,52 @@ from server.release.manifest import (
 from server.release.settings import fit_settings
 from server.release.summary import ReleaseSummary, summarise
 from server.release.synthetic import data_sets, tally_all, write_synthetic
+from server.rounds.papers import Papers
 
 
 def write_release(
     folder: Path,
+    papers: Papers,
     *,
-    study_text: str,
-    transcript: bytes,
-    roster: Roster,
+    followed: Papers | None = None,
     signing_key: Ed25519PrivateKey,
     now: datetime,
 ) -> ReleaseSummary:
     """Fit, sample, report and sign; the folder appears whole, or not at all.
 
     The round's id settles the seed of the fit's intervals, the study that of the synthetic rows.
+    `followed` is the round of the study that this one follows. Both sums are combined if they are
+    over the same sites; if not, this one is used alone and the report says so.
 
     Raises:
-        UsageError: the folder exists, the study is not well formed, or the key is not the
-            coordinator's.
+        UsageError: the folder exists, the study is not well formed, `followed` is missing or not
+            what the study follows, or the key is not the coordinator's.
         PeerError, PolicyError, CohortError: the transcript does not hold, or is of another round.
         StorageError: the disk did not take it.
     """
-    _check_signer(signing_key, roster)
-    basis = establish(study_text, transcript, roster)
+    _check_signer(signing_key, papers.roster)
+    basis = establish(papers, followed)
     settings = fit_settings(basis.session)
     imprint = _imprint(basis, settings, now)
-    model = fit(basis.study, basis.plan, basis.noisy, draws=settings.draws, seed=settings.seed)
+    model = fit_basis(basis, settings)
     with building(folder) as draft:
-        (draft / ReleaseFile.STUDY).write_bytes(study_text.encode())
-        (draft / ReleaseFile.TRANSCRIPT).write_bytes(transcript)
-        (draft / ReleaseFile.ROSTER).write_bytes(roster.canonical)
+        _write_papers(draft, ReleaseFile, papers)
+        if followed is not None:
+            _write_papers(draft, FollowedFile, followed)
         (draft / ReleaseFile.PRIVACY).write_bytes(make_privacy(basis, imprint))
         answers = _write_results(draft, basis, imprint, model)
         manifest = _manifest(draft, basis, imprint, settings)
         signed = encode_manifest(sign_manifest(manifest, signing_key))
         (draft / ReleaseFile.MANIFEST).write_bytes(signed)
     return summarise(folder, imprint.release, basis, answers)
+
+
+def _write_papers(
+    draft: Path, names: type[ReleaseFile] | type[FollowedFile], papers: Papers
+) -> None:
+    (draft / names.STUDY).write_bytes(papers.study_text.encode())
+    (draft / names.TRANSCRIPT).write_bytes(papers.transcript)
+    (draft / names.ROSTER).write_bytes(papers.roster.canonical)
 
 
 def _write_results(draft: Path, basis: Basis, imprint: Imprint, model: Model) -> tuple[Answer, ...]:

@@ -121,6 +121,7 @@ class _Drive:
         # In the first step every site says again who it is.
         first = isinstance(self._state, CollectingAdverts)
         self._sites = {} if first else folder.read_addresses(transcript.header.roster)
+        self._wanted = folder.read_sites()
 
     def run(self) -> Complete:
         """Return the end state."""
@@ -176,6 +177,9 @@ class _Drive:
 
     def _take(self, address: Address, message: SiteMessage) -> None:
         self._check_speaker(address, message.site)
+        if not self._is_wanted(message.site):
+            self._board.out(message.site, "is not in the sum that this round follows")
+            return
         self._apply(message)
         self._bind(address, message.site)
         self._board.answered(message.site)
@@ -221,6 +225,10 @@ class _Drive:
             raise PeerError("another-site", "The address speaks for another site than before.")
         if address not in self._sites and site in self._sites.values():
             raise PeerError("second-address", "Another address speaks for this site already.")
+
+    def _is_wanted(self, site: SiteId) -> bool:
+        sites = self._transcript.header.roster.sites
+        return self._wanted is None or site >= len(sites) or sites[site].name in self._wanted
 
     def _bind(self, address: Address, site: SiteId) -> None:
         if address not in self._sites:

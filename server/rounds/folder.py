@@ -27,9 +27,11 @@ from protocol.secagg.transcript import (
     intact_length,
 )
 from server.rounds.carrier import Address
+from server.rounds.papers import FollowedRound, Papers
 from server.rounds.status import RoundStatus
 
 _ADDRESSES = TypeAdapter(dict[str, int])
+_NAMES = TypeAdapter(tuple[str, ...])
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 
@@ -69,6 +71,43 @@ class RoundFolder:
     def addresses(self) -> Path:
         """Return which address was found to be which site."""
         return self.path / "addresses.json"
+
+    @property
+    def sites(self) -> Path:
+        """Return the names of the sites that may take part, if not all of the roster may."""
+        return self.path / "sites.json"
+
+    @property
+    def followed(self) -> "RoundFolder | None":
+        """Return the papers of the round that this one follows, if it follows one."""
+        folder = self.path / "earlier"
+        return RoundFolder(folder) if folder.exists() else None
+
+    def read_papers(self) -> Papers:
+        """Return the papers of a finished round.
+
+        Raises:
+            UsageError: this is not a round folder, or a file in it was changed.
+        """
+        study = _read(self.study).decode(errors="replace")
+        return Papers(study, _read(self.transcript), parse_roster(_read(self.roster)))
+
+    def read_sites(self) -> frozenset[str] | None:
+        """Return the names of the sites that may take part; None if all may.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
+        if not self.sites.exists():
+            return None
+        try:
+            return frozenset(_NAMES.validate_json(_read(self.sites)))
+        except ValidationError as error:
+            raise UsageError(
+                "damaged-sites",
+                f"Expected a list of names in {self.sites}, found something else.",
+                "Restore that file, or issue a new round.",
+            ) from error
 
     def read_header(self) -> Header:
         """Return the round as issued.
@@ -157,8 +196,12 @@ class TranscriptFile:
         _write_durably(self.descriptor, encode_event(event))
 
 
-def create_round_folder(path: Path, header: Header, study_text: str) -> RoundFolder:
+def create_round_folder(
+    path: Path, header: Header, study_text: str, followed: FollowedRound | None = None
+) -> RoundFolder:
     """Make the folder of a new round, readable by its owner only.
+
+    With a followed round it holds the papers of that one, and leaves its sum's sites alone in.
 
     Raises:
         StorageError: something is there already.
@@ -172,10 +215,21 @@ def create_round_folder(path: Path, header: Header, study_text: str) -> RoundFol
             "A round is issued once; choose another folder.",
         ) from error
     folder = RoundFolder(path)
+    if followed is not None:
+        _keep_followed(folder, followed)
     replace_file(folder.study, study_text.encode())
     replace_file(folder.roster, header.roster.canonical)
     replace_file(folder.descriptor, header.signed.encode())
     return folder
+
+
+def _keep_followed(folder: RoundFolder, followed: FollowedRound) -> None:
+    earlier = RoundFolder(folder.path / "earlier")
+    earlier.path.mkdir(mode=_PRIVATE_FOLDER)
+    replace_file(earlier.study, followed.papers.study_text.encode())
+    replace_file(earlier.roster, followed.papers.roster.canonical)
+    replace_file(earlier.transcript, followed.papers.transcript)
+    replace_file(folder.sites, _NAMES.dump_json(followed.sites) + b"\n")
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:

@@ -22,6 +22,7 @@ from server.rounds.counter import next_counter
 from server.rounds.flower import prepare_homes, stage_app
 from server.rounds.flower_cli import FlowerCli, FlowerRun
 from server.rounds.folder import RoundFolder, create_round_folder
+from server.rounds.papers import FollowedRound, check_followed
 from server.rounds.run_settings import RunSettings
 from server.rounds.signing_key import load_signing_key
 from server.rounds.status import RoundStatus
@@ -32,17 +33,25 @@ _ASK_FLOWER_S = 20.0  # between two questions to Flower, which cost a process ea
 _MARGIN_S = 60.0  # for a driver past its deadline to end by itself
 
 
-def prepare_round(config: CoordinatorConfig, study_text: str, *, now: datetime) -> RoundFolder:
+def prepare_round(
+    config: CoordinatorConfig,
+    study_text: str,
+    *,
+    now: datetime,
+    followed: FollowedRound | None = None,
+) -> RoundFolder:
     """Return the folder of a new round of a study, with its signed descriptor.
 
-    Everything is checked before a counter is used up.
+    `followed` is the round of the study that this one follows. Everything is checked before a
+    counter is used up.
 
     Raises:
-        UsageError: the study is not well formed, has expired or does not fit the roster, or
-            the key is not the roster's coordinator's.
+        UsageError: the study is not well formed, has expired or does not fit the roster,
+            the key is not the roster's coordinator's, or `followed` is missing or not called for.
     """
-    study, roster = parse_study(study_text), _read_roster(config.coordinator.roster)
+    study, roster = parse_study(study_text), read_roster(config.coordinator.roster)
     _check_current(study, now)
+    check_followed(study, given=followed is not None)
     study.cohort.check_roster_size(len(roster.sites))
     plan = compile_plan(study)
     key = load_signing_key(config.coordinator.signing_key)
@@ -57,7 +66,7 @@ def prepare_round(config: CoordinatorConfig, study_text: str, *, now: datetime) 
     header = Header(roster, sign_descriptor(descriptor, key))
     open_round(header.signed, header.roster)  # what sites will check, checked here first
     name = f"{descriptor.counter:06d}-{descriptor.session.hex()[:12]}"
-    return create_round_folder(config.rounds / name, header, study_text)
+    return create_round_folder(config.rounds / name, header, study_text, followed)
 
 
 def issue(
@@ -172,7 +181,12 @@ def _seen_by(flower: FlowerCli, run_id: str) -> FlowerRun:
         return FlowerRun(run_id, "unknown")
 
 
-def _read_roster(path: Path) -> Roster:
+def read_roster(path: Path) -> Roster:
+    """Return the coordinator's roster.
+
+    Raises:
+        UsageError: there is none at `path`, or it is malformed.
+    """
     try:
         return parse_roster(path.read_bytes())
     except OSError as error:

@@ -1,5 +1,6 @@
 """Writing a release: from a finished round to a folder, or to nothing."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -105,14 +106,16 @@ def test_a_time_without_a_zone_is_refused(played: PlayedRound, tmp_path: Path) -
 
 
 def test_a_round_of_another_study_is_refused(played: PlayedRound, tmp_path: Path) -> None:
-    arguments = {**played.arguments, "study_text": STUDY.replace("epsilon = 4", "epsilon = 3")}
+    papers = replace(played.papers, study_text=STUDY.replace("epsilon = 4", "epsilon = 3"))
+    arguments = {**played.arguments, "papers": papers}
     with pytest.raises(PolicyError) as caught:
         write_release(tmp_path / "release", **arguments, now=NOW)
     assert caught.value.code == "other-study"
 
 
 def test_a_round_under_another_roster_is_refused(played: PlayedRound, tmp_path: Path) -> None:
-    arguments = {**played.arguments, "roster": make_roster(("north", "east", "west"))}
+    papers = replace(played.papers, roster=make_roster(("north", "east", "west")))
+    arguments = {**played.arguments, "papers": papers}
     with pytest.raises(ConcauseError) as caught:
         write_release(tmp_path / "release", **arguments, now=NOW)
     assert caught.value.code == "other-roster"
