@@ -53,14 +53,13 @@ def discrete_gaussian(scales: Reals, source: Generator) -> Integers:
 def site_noise(plan: StatisticsPlan, runs: int) -> Integers:
     """Return what `add_noise` of the honest sites sums to in `runs` rounds, (runs, plan.length).
 
-    The rounds lie end to end in one long plan, so that OpenDP is called once per scale.
+    All rounds of a block are one long block, so that OpenDP is called once per scale and site.
     """
     blocks = tuple(
-        replace(block, offset=block.offset + run * plan.length)
-        for run in range(runs)
+        replace(block, shape=(runs, *block.shape), offset=runs * block.offset)
         for block in plan.blocks
     )
     rounds = replace(plan, blocks=blocks)
     zeros = np.zeros(rounds.length, np.int64)
     total = sum((add_noise(rounds, zeros) for _ in range(plan.noise_shares)), start=zeros)
-    return total.reshape(runs, plan.length)
+    return np.concatenate([total[block.span].reshape(runs, -1) for block in blocks], axis=1)
