@@ -192,7 +192,10 @@ def _read_table(study: Study, node: str, value: object, place: str) -> TableMech
 
 def _terms(value: object, draws: int, place: str) -> Terms:
     document = fields(value, ("names", "estimate", "draws"), place)
-    names = [text_of(name, f"{place}.names") for name in list_of(document["names"], place)]
+    listed = list_of(document["names"], f"{place}.names")
+    names = [text_of(name, f"{place}.names") for name in listed]
+    if not names:
+        refuse(f"{place}.names", "a name per term", "none")
     (estimate,) = array([document["estimate"]], (1, len(names)), float, f"{place}.estimate")
     drawn = array(document["draws"], (draws, len(names)), float, f"{place}.draws")
     return Terms(tuple(names), estimate, drawn)

@@ -2,10 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from protocol.errors import UsageError
 from protocol.study.variables import Numeric
 from server.causal.compilation import bins_of
 from server.causal.frame import to_frame
+from server.causal.model import Model
 from server.causal.world import Rows, placed
+from tests.support.causal_models import mixed_model, model_of, study_of, visits_model
 from tests.support.networks import asia, mixed, network
 
 
@@ -103,3 +106,103 @@ def test_no_rows_have_all_columns() -> None:
     empty = to_frame(made.study, Rows(np.zeros((5, 0), dtype=np.int8), numbers, {}), start=0)
     assert list(empty.columns) == list(made.nodes)
     assert list(empty.dtypes) == list(made.model().sample(3, seed=1).dtypes)
+
+
+def test_columns_of_every_kind_have_their_types() -> None:
+    frame = mixed_model().sample(400, seed=1)
+    found = {name: str(frame[name].dtype) for name in frame}
+    assert found["visits"] == "int64"
+    assert (found["stay"], found["stay_event"]) == ("float64", "int64")
+    assert (found["crp_missing"], found["dose"]) == ("int64", "float64")
+    assert list(frame.columns).index("stay_event") == list(frame.columns).index("stay") + 1
+    assert set(frame["visits"]) <= {0, 1, 2, 3}
+
+
+def test_count_that_may_be_missing_is_a_nullable_integer() -> None:
+    study = study_of({"n": 'kind = "count", edges = [0, 1, 9], missing = true'}, [])
+    column = model_of(study).sample(300, seed=1)["n"]
+    assert column.dtype == pd.Int64Dtype()
+    assert column.isna().any()
+    assert column.dropna().between(0, 9).all()
+
+
+def test_values_are_hidden_where_the_indicator_says_so() -> None:
+    frame = mixed_model().sample(1000, seed=2)
+    assert (frame["crp"].isna() == (frame["crp_missing"] == 1)).all()
+    visits = visits_model().sample(500, seed=2)
+    for visit in range(3):
+        hidden = visits[f"cd4_missing[{visit}]"] == 1
+        assert (visits[f"cd4[{visit}]"].isna() == hidden).all()
+
+
+RULES = {
+    "x": 'kind = "numeric", edges = [0, 5, 10], missing = true',
+    "x_missing": 'kind = "missingness", of = "x"',
+    "grade": 'kind = "ordinal", levels = ["low", "high"], missing = true',
+    "g_missing": 'kind = "missingness", of = "grade"',
+    "twice": 'kind = "numeric", edges = [0, 10, 20], missing = true',
+    "tall": 'kind = "boolean", missing = true',
+}
+
+
+def hidden_rules() -> Model:
+    study = study_of(
+        RULES,
+        ["x -> twice", "twice -> tall", "grade -> tall"],
+        {
+            "twice": '{ kind = "rule", value = "2 * x" }',
+            "tall": """{ kind = "rule", value = "grade == 'high' or twice > 10" }""",
+        },
+    )
+    return model_of(study)
+
+
+def test_rules_are_hidden_where_what_they_read_is() -> None:
+    model = hidden_rules()
+    frame = model.sample(2000, seed=3)
+    x, grade, tall = frame["x"].isna(), frame["grade"].isna(), frame["tall"]
+    assert (frame["twice"].isna() == x).all()
+    assert (tall[frame["grade"] == "high"] == 1).all()  # whatever x is
+    assert tall[grade & x].isna().all()
+    codes = dict(zip(model.study.causal_graph.nodes, model.codes(2000, seed=3), strict=True))
+    assert (codes["tall"][~tall.isna()] == tall[~tall.isna()]).all()
+
+
+def test_rule_that_is_set_is_shown() -> None:
+    frame = hidden_rules().do({"twice": 4}).sample(200, seed=3)
+    assert (frame["twice"] == 4).all()
+
+
+def test_long_frames_have_a_row_per_unit_and_visit() -> None:
+    model = visits_model()
+    wide, long = model.sample(50, seed=4, start=3), model.sample_long(50, seed=4, start=3)
+    assert list(long.columns[:2]) == ["unit", "visit"]
+    assert set(long.columns[2:]) == set(model.study.variables)
+    assert len(long) == 150
+    assert list(long["unit"][:6]) == [3, 3, 3, 4, 4, 4]
+    second = long[long["visit"] == 1].reset_index(drop=True)
+    assert (second["load"].to_numpy() == wide["load[1]"].to_numpy()).all()
+    assert (second["sex"].to_numpy() == wide["sex"].to_numpy()).all()
+
+
+def test_copies_may_be_long() -> None:
+    first, second = visits_model().sample_copies(2, 20, seed=1, long=True)
+    assert list(first.columns) == list(second.columns)
+    assert len(first) == 60
+
+
+def test_long_frames_of_a_study_without_visits_are_refused() -> None:
+    with pytest.raises(UsageError) as refusal:
+        asia().model().sample_long(5, seed=1)
+    assert refusal.value.code == "no-visits"
+
+
+def test_variable_with_the_name_of_a_column_of_long_frames_is_refused() -> None:
+    study = study_of(
+        {"visit": 'kind = "boolean"'},
+        ["visit[t-1] -> visit[t]"],
+        more="[time]\nvisits = 2",
+    )
+    with pytest.raises(UsageError) as refusal:
+        model_of(study).sample_long(5, seed=1)
+    assert refusal.value.code == "name-taken"

@@ -12,7 +12,6 @@ from protocol.study.sections import Measure
 from server.causal import answering, simulation
 from server.causal.model import Model
 from tests.support.causal_models import (
-    DRAWS,
     mixed_model,
     model_of,
     placement,
@@ -277,10 +276,16 @@ def test_feedback_is_simulated_alike_every_time() -> None:
     assert first.method == "simulation"
 
 
-def test_simulation_leaves_out_what_is_always_missing() -> None:
-    found = mixed_model().mean("crp")
-    assert np.isfinite(found.estimate)
-    assert DRAWS == mixed_model().draws
+def test_simulation_leaves_missing_outcomes_out() -> None:
+    study = study_of(
+        {"x": NUMBER, "y": BOOLEAN + ", missing = true"}, ["x -> y"], {"x": '"gaussian"'}
+    )
+    given = {
+        "x": regression(study, "x", np.array([0.0]), 1.0),
+        "y": table(study, "y", np.array([[0.2, 0.3, 0.5], [0.3, 0.6, 0.1]])),
+    }
+    found = model_of(study, given).mean("y")
+    assert abs(found.estimate - 0.9 / 1.4) < 4 * found.monte_carlo_error
 
 
 def test_effect_upstream_is_exactly_zero_by_simulation() -> None:
