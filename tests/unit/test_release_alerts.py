@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from server.causal.mechanism import Caution
 from server.release.alerts import Alert, Weight, find_alerts
 from server.release.answers import Answer
 from server.release.basis import Basis
@@ -38,6 +39,22 @@ def test_an_interval_with_zero_inside_is_a_caution(basis: Basis) -> None:
     alerts = find_alerts(basis, [answer(basis, -1.0, 0.2)], [CALM], [])
     assert alerts[0].weight is Weight.CAUTION
     assert "No effect cannot be excluded" in alerts[0].title
+
+
+def test_a_ratio_with_one_inside_is_a_caution(basis: Basis) -> None:
+    question = basis.study.questions[0].model_copy(
+        update={"measure": "hazard-ratio", "published": None}
+    )
+    alerts = find_alerts(basis, [Answer(question, 0.9, 0.8, 1.2, "")], [CALM], [])
+    assert alerts[0].text.startswith("A ratio of one lies inside the interval.")
+
+
+def test_cautions_of_the_fit_are_shown_with_their_reason(basis: Basis) -> None:
+    caution = Caution("sleep", "few-events", "Events cannot be told from noise.")
+    alerts = find_alerts(basis, [], [CALM], [], [caution])
+    assert alerts[0].weight is Weight.CAUTION
+    assert alerts[0].title == "Reason to doubt the mechanism of sleep: few events"
+    assert alerts[0].text == caution.text
 
 
 def test_disagreement_with_what_was_published_is_a_caution(basis: Basis) -> None:

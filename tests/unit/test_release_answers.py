@@ -51,6 +51,27 @@ def test_zero_at_the_end_of_an_interval_is_inside() -> None:
     assert not Answer(published_question(), 1.0, 0.1, 2.0, "").contains_null
 
 
+def ratio() -> Question:
+    changes = {"measure": "hazard-ratio", "outcome": "stay", "published": None}
+    return published_question().model_copy(update=changes)
+
+
+def test_no_effect_is_a_hazard_ratio_of_one() -> None:
+    assert Answer(ratio(), 0.9, 0.8, 1.1, "").contains_null
+    assert not Answer(ratio(), 0.8, 0.7, 0.95, "").contains_null
+    assert not Answer(ratio(), 0.4, 0.0, 0.9, "").contains_null
+
+
+def test_the_verdict_says_that_it_is_a_ratio() -> None:
+    found = verdict(parse_study(STUDY), [Answer(ratio(), 0.8, 0.7, 0.95, "")])
+    assert ": hazard ratio 0.800 (95% interval" in found
+
+
+def test_quantities_are_named_with_their_unit() -> None:
+    assert Answer(published_question(), 0, 0, 0, "h").quantity == "mean difference in sleep (h)"
+    assert Answer(ratio(), 1, 1, 1, "").quantity == "hazard ratio of stay"
+
+
 def test_the_verdict_is_the_first_answer_in_a_sentence() -> None:
     answer = Answer(published_question(), -0.71, -1.0, -0.4, "h")
     assert verdict(parse_study(STUDY), [answer]) == (

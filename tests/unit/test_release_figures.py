@@ -55,6 +55,17 @@ def test_everything_and_zero_lie_inside_the_drawing(low: float, high: float) -> 
     assert panel.drawing.count('class="zero"') == 1
 
 
+def test_measures_of_one_outcome_get_an_axis_each_and_ratios_one_around_one() -> None:
+    ratio = question(measure="hazard-ratio", published=None)
+    panels = draw_effects(
+        [Answer(question(), -0.7, -1.0, -0.4, "h"), Answer(ratio, 0.8, 0.75, 0.85, "")]
+    )
+    assert [panel.outcome for panel in panels] == ["sleep", "sleep"]
+    assert "hazard ratio of sleep" in panels[1].drawing
+    (null,) = re.findall(r'<line x1="([\d.]+)"[^>]*class="zero"', panels[1].drawing)
+    assert float(null) > max(numbers(panels[1].drawing, "cx"))
+
+
 def test_the_published_range_is_drawn_with_its_source() -> None:
     (panel,) = draw_effects([Answer(question(), -0.7, -1.0, -0.4, "h")])
     assert panel.drawing.count('class="published"') == 1

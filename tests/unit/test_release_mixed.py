@@ -11,10 +11,11 @@ import pytest
 from protocol.errors import PeerError
 from server.causal.model import Model, load
 from server.release.basis import Basis
+from server.release.folder import file_digest
 from server.release.marginals import compare_marginals
 from server.release.summary import ReleaseSummary
 from server.release.support import find_support
-from server.release.synthetic import tally, tally_all
+from server.release.synthetic import check_synthetic, data_sets, tally, tally_all
 from server.release.verify import verify_release
 from tests.support.causal_models import mixed_model, site_vector, visits_model
 from tests.support.release_folders import write
@@ -152,6 +153,27 @@ def test_exits_outside_the_domain_are_refused(
     with pytest.raises(PeerError) as refusal:
         tally(tmp_path / "altered.parquet", mixed[2].study)
     assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(("by", "passes"), [(1e-12, True), (1e-7, False)])
+def test_numbers_may_differ_by_rounding_and_no_more(
+    mixed: Released, tmp_path: Path, by: float, passes: bool
+) -> None:
+    folder, _, basis = mixed
+    path, model = tmp_path / "altered.parquet", load(folder)
+    (copy,) = data_sets(basis.study, model).values()
+    digest = file_digest(folder / "model.json")
+    table = pq.read_table(folder / "synthetic.parquet")
+    position = table.column_names.index("pressure")
+    values = [value * (1 + by) for value in table.column(position).to_pylist()]
+    field = table.schema.field(position)
+    pq.write_table(table.set_column(position, field, pa.array(values, field.type)), path)
+    if passes:
+        check_synthetic(path, basis.study, model, digest, copy)
+    else:
+        with pytest.raises(PeerError) as refusal:
+            check_synthetic(path, basis.study, model, digest, copy)
+        assert refusal.value.code == "other-rows"
 
 
 def test_rows_without_the_column_of_events_are_refused(mixed: Released, tmp_path: Path) -> None:
