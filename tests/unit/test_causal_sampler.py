@@ -6,6 +6,7 @@ from scipy import stats
 from protocol.errors import UsageError
 from server.causal import sampler
 from server.causal.model import Model
+from server.causal.mechanism import TableMechanism
 from server.causal.sampler import compile_nodes, draw_codes, thresholds
 from tests.support.networks import BOOLEAN, Network, asia, mixed, network, weights, yes
 
@@ -113,6 +114,7 @@ def test_a_draw_is_sampled_by_its_own_parameters() -> None:
     made = network({"x": BOOLEAN}, [], {"x": yes(0.5)})
     model = made.model()
     mechanism = model.mechanisms["x"]
+    assert isinstance(mechanism, TableMechanism)
     shares = [model.codes(ROWS, seed=2, draw=draw).mean() for draw in range(model.draws)]
     expected = mechanism.draws[:, 1]
     assert np.abs(np.array(shares) - expected).max() < 4 * 0.5 / ROWS**0.5

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from protocol.privacy.residuals import rebuild, subsets
+from server.causal.mechanism import TableMechanism
 from server.causal.model import Model
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit
@@ -26,7 +27,9 @@ def model(basis: Basis) -> Model:
 
 
 def with_support(model: Model, node: str, support: list[list[float]]) -> Model:
-    thin = replace(model.mechanisms[node], support=np.array(support))
+    mechanism = model.mechanisms[node]
+    assert isinstance(mechanism, TableMechanism)
+    thin = replace(mechanism, support=np.array(support))
     return replace(model, mechanisms=MappingProxyType({**model.mechanisms, node: thin}))
 
 
