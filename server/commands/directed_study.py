@@ -1,10 +1,10 @@
 """A study's text with its budget directed at its questions; all else it says stays as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from decimal import Decimal
 
 import tomlkit
-from tomlkit.items import Array
+from tomlkit.items import Array, InlineTable
 
 from protocol.study.graph import Clique
 from protocol.study.quantities import decimal_text
@@ -29,6 +29,21 @@ def with_plan(text: str, weights: Mapping[Clique, Decimal], follows: str | None)
     document = tomlkit.document()
     document.add("plan", section)
     return f"{without_plan(text).rstrip()}\n\n{tomlkit.dumps(document)}"
+
+
+def with_rho(text: str, rho: Decimal) -> str:
+    """Return the text of a study with this budget in place of its own; delta stays."""
+    document = tomlkit.parse(text)
+    budget = document["budget"]
+    if isinstance(budget, InlineTable):  # made anew, since tomlkit leaves gaps in an old one
+        delta = budget.get("delta")
+        budget = document["budget"] = tomlkit.inline_table()
+        if delta is not None:
+            budget["delta"] = delta
+    assert isinstance(budget, MutableMapping)  # noqa: S101 - the study was parsed before
+    budget.pop("epsilon", None)
+    budget["rho"] = tomlkit.value(decimal_text(rho))
+    return tomlkit.dumps(document)
 
 
 def _array(weights: Mapping[Clique, Decimal]) -> Array:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, RenderableType
 
-from protocol.errors import UsageError
+from protocol.errors import StorageError, UsageError
 from protocol.study.document import parse_study
 from protocol.study.study import Study
 
@@ -44,6 +44,23 @@ def read_text(path: Path, what: str) -> str:
             "file-not-readable",
             f"Expected {what} at {path}, found something that cannot be read as text.",
             "Check that it is a file, its permissions and its encoding (UTF-8).",
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as UTF-8, in a folder that is made if there is none.
+
+    Raises:
+        StorageError: the disk did not take it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            "file-not-written",
+            f"Expected to write {path}, the system said: {error.strerror}.",
+            "Check the path, its permissions and the space on the disk.",
         ) from error
 
 

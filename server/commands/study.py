@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from protocol.errors import UsageError
 from protocol.privacy.expectation import MechanismExpectation, expected_errors
 from protocol.privacy.plan import Block, StatisticsPlan, compile_plan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.commands.directed_study import with_plan, without_plan
+from server.commands.directed_study import with_plan, with_rho, without_plan
 from server.commands.outlook import (
     Outlook,
     Persons,
@@ -24,10 +25,14 @@ from server.commands.outlook import (
     read_model,
     reasons,
 )
-from server.commands.output import JsonFlag, read_study, read_text, show, shown
+from server.commands.output import JsonFlag, read_study, read_text, show, shown, write_text
+from server.commands.study_refinement import refine
+from server.commands.two_rounds import Together, followed_model, rho_left, together
 from server.estimation.design import directed_weights
+from server.release.basis import check_is_first
 
 app = typer.Typer(no_args_is_help=True, help="Check a study and see what it would cost.")
+app.command()(refine)
 StudyFile = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
 
 
@@ -47,33 +52,48 @@ def plan(
     *,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show blocks, noise, budget and the expected error of every answer, before any is spent."""
-    study = read_study(study_file)
+    """Show blocks, noise, budget and the expected error of every answer, before any is spent.
+
+    Of a study that follows another, with --prior RELEASE of that one: errors of both rounds.
+    """
+    study, model = read_study(study_file), read_model(prior)
     statistics = compile_plan(study)
     mechanisms = expected_errors(study, statistics)
-    believed = prior_for(study, read_model(prior), persons)
-    outlook = outlook_of(study, statistics, believed)
+    believed, first = prior_for(study, model, persons), followed_model(study, model)
+    outlook = outlook_of(study, statistics, believed, noise_before(first) if first else None)
+    both = together(first.study, statistics) if first else None
     document = _plan_document(study, statistics, mechanisms)
     show(
-        document | {"persons": believed.persons, "questions": outlook_document(outlook)},
+        document
+        | {"persons": believed.persons, "questions": outlook_document(outlook)}
+        | {"both_rounds": both and both.to_json()},
         _budget_table(study, statistics),
         _block_table(statistics),
         _mechanism_table(mechanisms),
         outlook_table(outlook, believed),
         *reasons(outlook),
+        *_of_both_rounds(study, both),
         f"study hash: {study.hash.hex()}\nplan hash: {statistics.hash.hex()}",
         as_json=as_json,
     )
 
 
 @app.command()
-def direct(
+def direct(  # noqa: PLR0913 - one option per part of the request
     study_file: StudyFile,
     prior: PriorPath = None,
     out: Annotated[
         Path | None, typer.Option(help="Where to write the study; without it, nothing is written.")
     ] = None,
     persons: Persons = None,
+    total_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="What the round of --prior and this one may cost together; by default this one "
+            "has the budget that the study says.",
+        ),
+    ] = None,
     *,
     follow: Annotated[
         bool,
@@ -88,28 +108,54 @@ def direct(
     """
     whole = read_text(study_file, "a study (TOML)")
     parse_study(whole)  # before it is edited
-    text = without_plan(whole)
-    study, model = parse_study(text), read_model(prior)
+    model = read_model(prior)
+    first = model.study if model is not None and follow else None
+    text = _within_total(without_plan(whole), first, total_epsilon)
+    study = parse_study(text)
     believed = prior_for(study, model, persons)
     statistics = compile_plan(study)
-    first = model.provenance if model is not None and follow else None
     earlier = noise_before(model) if model is not None and follow else None
     weights = directed_weights(study, statistics, believed, earlier)
-    directed_text = with_plan(text, weights, first.study_hash.hex() if first else None)
+    directed_text = with_plan(text, weights, first.hash.hex() if first else None)
     directed = parse_study(directed_text)
+    plan_of = compile_plan(directed)
     before = outlook_of(study, statistics, believed, earlier)
-    after = outlook_of(directed, compile_plan(directed), believed, earlier)
+    after = outlook_of(directed, plan_of, believed, earlier)
+    both = together(first, plan_of) if first else None
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(directed_text, encoding="utf-8")
+        write_text(out, directed_text)
     show(
-        _directed_document(directed, before, after),
+        _directed_document(directed, before, after) | {"both_rounds": both and both.to_json()},
         comparison_table(before, after, believed),
         *reasons(after),
+        *([both.line] if both else []),
         f"study hash: {directed.hash.hex()}",
         f"study written to {shown(out)}" if out else "nothing written; add --out FILE",
         as_json=as_json,
     )
+
+
+def _within_total(text: str, first: Study | None, total_epsilon: float | None) -> str:
+    """Return the text with the budget that a first round leaves of a total, if one is given."""
+    if first is not None:
+        check_is_first(first)
+    if total_epsilon is None:
+        return text
+    if first is None:
+        raise UsageError(
+            "no-first-round",
+            "Expected the release of a first round with --total-epsilon, found none to follow.",
+            "Give it with --prior, or write the budget into the study.",
+        )
+    return with_rho(text, rho_left(total_epsilon, parse_study(text).budget.delta_or_default, first))
+
+
+def _of_both_rounds(study: Study, both: Together | None) -> list[str]:
+    if both is not None:
+        return [both.line]
+    if study.plan.follows is not None:
+        return ["errors of this round alone; for both rounds add --prior RELEASE of the first"]
+    return []
 
 
 def _study_document(study: Study) -> dict[str, Any]:
