@@ -8,6 +8,7 @@ import numpy as np
 
 from protocol.study.expression import Expression
 from protocol.study.expression_reader import parse_rule
+from protocol.study.quantities import MISSING
 from protocol.study.study import Study
 from protocol.study.time import NOW, base_name
 from protocol.study.variables import Categorical, Count, Numeric, Ordinal, Survival, Variable
@@ -178,7 +179,7 @@ def _rule(
             if isinstance(study.variable(column), Categorical | Ordinal)
         },
         own_labels=own.labels if isinstance(own, Categorical | Ordinal) else None,
-        missing_code=own.missing_code,
+        missing_code=own.missing_code if MISSING in study.model_labels(mechanism.node) else None,
         bounds=None if bins is None else (float(bins.edges[0]), float(bins.edges[-1])),
         bins=bins,
     )

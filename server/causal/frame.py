@@ -143,7 +143,7 @@ def _column(
             return np.where(mask, np.nan, values)
         case Count():
             assert values is not None  # noqa: S101
-            return _whole(np.where(mask, 0, values).astype(np.int64), mask, variable)
+            return _whole(np.nan_to_num(values).astype(np.int64), mask, variable)
         case Categorical() | Ordinal():
             return _categories(variable, codes, mask)
     return _whole(codes.astype(np.int64), mask, variable)

@@ -80,7 +80,7 @@ class RuleNode:
     parents: Mapping[str, int]  # positions by the names that the expression uses
     labels: Mapping[str, tuple[str, ...]]  # of the parents that are levels
     own_labels: tuple[str, ...] | None  # of the node, if it is a level
-    missing_code: int | None
+    missing_code: int | None  # None: rows without a result, which sites leave out, have code 0
     bounds: tuple[float, float] | None
     bins: Bins | None
 
@@ -324,7 +324,7 @@ def _compute_rule(node: RuleNode, at: int, drawn: _Drawn) -> None:
     found = evaluate(node.expression, columns, codes.shape[1])
     if isinstance(found, Levels):
         own = found.codes_in(node.own_labels or ())
-        codes[at] = own if node.missing_code is None else np.where(own < 0, node.missing_code, own)
+        codes[at] = np.where(own < 0, node.missing_code or 0, own)
         return
     missing = np.isnan(found)
     number = found if node.bounds is None else np.clip(found, *node.bounds)

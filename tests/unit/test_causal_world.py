@@ -168,6 +168,37 @@ def test_rules_compute_from_what_was_drawn_at_every_visit() -> None:
     assert dose["dose"].to_numpy() == pytest.approx(factor * dose["age"].to_numpy())
 
 
+def test_rules_without_a_result_have_the_first_code_unless_they_may_be_missing() -> None:
+    edges = 'kind = "numeric", edges = [-9, -1, 0, 1, 9]'
+    names = ["plain", "open", "level", "whole"]
+    study = study_of(
+        {
+            "x": edges,
+            "plain": edges,
+            "open": edges + ", missing = true",
+            "level": 'kind = "ordinal", levels = ["a", "b"]',
+            "whole": 'kind = "count", edges = [0, 1, 9]',
+            "child": BOOLEAN,
+        },
+        [*(f"x -> {name}" for name in names), *(f"{name} -> child" for name in names)],
+        {
+            "plain": '{ kind = "rule", value = "log(x)" }',
+            "open": '{ kind = "rule", value = "log(x)" }',
+            "level": """{ kind = "rule", value = "where(log(x) > 0, 'b', 'a')" }""",
+            "whole": '{ kind = "rule", value = "round(sqrt(x))" }',
+        },
+    )
+    model = model_of(study)
+    frame = model.sample(300, seed=1)
+    codes = dict(zip(study.causal_graph.nodes, model.codes(300, seed=1), strict=True))
+    without = (frame["x"] < 0).to_numpy()
+    assert (codes["plain"][without] == 0).all()
+    assert (codes["open"][without] == 4).all()
+    assert (codes["level"][without] == 0).all()
+    assert frame["open"][without].isna().all()
+    assert (frame["whole"][without] == 0).all()
+
+
 def test_no_rows_of_a_mixed_world_are_no_rows() -> None:
     model = mixed_model()
     world = compile_world(model.study, model.mechanisms, model.placements)
