@@ -108,15 +108,16 @@ def _value_hints(found: VariableReadiness, domain: Variable) -> Iterator[str]:
 def _exit_hints(found: VariableReadiness) -> Iterator[str]:
     if found.unknown:
         yield (
-            f"{found.variable} has {found.unknown_levels} value(s) in {found.unknown} row(s), left "
-            f"out, that are no time from 0 on or no word for an event, such as "
-            f"{', '.join(map(repr, found.examples))}: mend times, and give words the meaning "
-            f'"event" or "censored" in [mapping.{found.variable}.values].'
+            f"{found.variable} has {found.unknown_levels} value(s) in {found.unknown} row(s) that "
+            f"are no time from 0 on, or no word for an event, such as "
+            f"{', '.join(map(repr, found.examples))}: without a time a row is censored at 0, "
+            f'without a word at its time. Mend times, and write "event" or "censored" for each '
+            f"word in [mapping.{found.variable}.values]."
         )
     if found.missing:
         yield (
-            f"{found.variable} has no time, or nothing on the event, in {found.missing} row(s), "
-            "which are left out: write who was never observed as censored at time 0."
+            f"{found.variable} has no time, or nothing on the event, in {found.missing} row(s): "
+            "censored at 0, or at its time. Nothing is amiss if nothing was observed of them."
         )
 
 

@@ -120,8 +120,8 @@ class StudyColumns:
         }
         parted = [
             name
-            for name, variable in self.study.variables.items()
-            if isinstance(variable, Numeric) and variable.detail > 1
+            for name in self.study.measured_variables
+            if isinstance(variable := self.study.variables[name], Numeric) and variable.detail > 1
         ]
         steps = [self.steps(name, steps) for _, name, steps in sorted(wanted)]
         return steps + [self.part(name) for name in parted]
@@ -140,6 +140,8 @@ class StudyColumns:
     def may_lack_code(self, variable: str) -> bool:
         """Return whether the study leaves some values of `variable` without a code."""
         domain = self.study.variables[variable]
+        if isinstance(domain, Survival):
+            return False
         if isinstance(domain, Missingness):
             return self.may_lack_code(domain.of)
         fates = fates_of(domain)

@@ -152,7 +152,9 @@ _TIDY_MIXED = st.fixed_dictionaries(
         "visits": _one_of(0, 1, 2, 3, 7),
         "treated": _one_of(0, 1),
         "pressure": _one_of(70.0, 80.0, 93.75, 119.9, 120.0, 160.0, 400.0),
-        "stay": st.tuples(_one_of(0.0, 12.5, 30.0, 89.0, 90.0, 91.0), st.booleans()),
+        "stay": st.tuples(
+            _one_of(0.0, 12.5, 30.0, 89.0, 90.0, 91.0, -2.0, None), _one_of(True, False, None)
+        ),
     }
 )
 _TIDY_VISITS = st.fixed_dictionaries(
@@ -198,7 +200,7 @@ def as_table(records: Sequence[Record], study: Study) -> Records:
         cells: tuple[Any, ...] = tuple(record["values"][name] for record in records)
         if name == "stay":
             columns["days"] = Column("double", tuple(time for time, _ in cells))
-            words = tuple("died" if seen else "censored" for _, seen in cells)
+            words = tuple({True: "died", False: "censored"}.get(seen) for _, seen in cells)
             columns["status"] = Column("string", words)
         else:
             column = mapping_for(study).column_of(name)

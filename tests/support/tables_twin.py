@@ -149,7 +149,8 @@ def _row(record: dict[str, Cell], mapping: SiteMapping, study: Study) -> Row | N
     """Return what is measured of a record, None if some variable has no code."""
     row = Row("", 0)
     for name in study.measured_variables:
-        variable = study.variables[name]
+        variable: Variable = study.variables[name]
+        code: int | None
         if isinstance(variable, Survival):
             time, event = (record[column] for column in mapping.exit_columns_of(name))
             code = _exit(time, event, variable, mapping.values_of(name))
@@ -221,7 +222,8 @@ def _finer(row: Row, study: Study) -> Iterator[int | str]:
     for name, steps in sorted(wanted):  # variables are in the order of their names
         number = row.numbers.get(name)
         yield "" if number is None else _steps(number, study.variables[name], steps)
-    for name, variable in study.variables.items():
+    for name in study.measured_variables:
+        variable = study.variables[name]
         if isinstance(variable, Numeric) and variable.detail > 1:
             number = row.numbers.get(name)
             yield "" if number is None else _place(number, _parts_of(variable))
@@ -293,19 +295,16 @@ def _same_number(cell: Cell, spelling: str) -> bool:
     return left is not None and left == right
 
 
-def _exit(time: Cell, event: Cell, variable: Survival, values: Mapping[str, str]) -> int | None:
+def _exit(time: Cell, event: Cell, variable: Survival, values: Mapping[str, str]) -> int:
     own = {"event": 1, "censored": 0}
-    code = (
-        None
-        if event is None
-        else _spelled(event, [(t, own[x]) for t, x in values.items()] + EVENTS)
-    )
+    spellings = [(text, own[word]) for text, word in values.items()] + EVENTS
+    seen = event is not None and _spelled(event, spellings) == 1
     at = None if isinstance(time, bool) or time in WORDS else _number(time)
-    if at is None or math.isnan(at) or at < 0 or code is None:
-        return None
-    intervals, late = len(variable.edges) - 1, at > variable.edges[-1]
+    intervals = len(variable.edges) - 1
+    if at is None or math.isnan(at):
+        return intervals
     interval = _place(_inside(at, variable), variable.edges)
-    return interval if code and not late else intervals + interval
+    return interval if seen and at <= variable.edges[-1] else intervals + interval
 
 
 def _inside(number: float, variable: Numeric | Count | Survival) -> Fraction:

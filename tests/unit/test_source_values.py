@@ -26,7 +26,7 @@ trust = { aggregation = "masking" }
 age = { kind = "numeric", edges = [0, 50, 100] }
 ward = { kind = "categorical", levels = ["north", "south"], other = true, missing = true }
 ward_missing = { kind = "missingness", of = "ward" }
-dose = { kind = "numeric", edges = [0, 5, 10], detail = 2 }
+dose = { kind = "numeric", edges = [0, 5, 10] }
 ratio = { kind = "numeric", edges = [0, 1, 2] }
 group = { kind = "ordinal", levels = ["low", "high"] }
 kept = { kind = "categorical", levels = ["north", "elsewhere"], missing = true }
@@ -79,11 +79,6 @@ def test_what_rules_compute_is_counted_as_if_it_were_a_column(
 ) -> None:
     with opened(THREE, tmp_path) as source:
         assert source.counts([(variable,)])[(variable,)].tolist() == expected
-
-
-def test_numbers_of_rules_have_parts(tmp_path: Path) -> None:
-    with opened(THREE, tmp_path) as source:
-        assert source.histograms(["dose"])["dose"].tolist() == [1, 0, 1, 1]
 
 
 def test_a_rule_without_a_result_leaves_the_row_out_and_is_hinted_at(tmp_path: Path) -> None:
