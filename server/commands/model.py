@@ -1,8 +1,8 @@
 """`concause sample`, `effect` and `parameters`: what a researcher does with a release."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,8 +12,6 @@ from protocol.study.sections import Measure
 from server.commands.output import JsonFlag, show
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from server.causal.effects import Effect
     from server.causal.model import Model
 
@@ -93,12 +91,13 @@ def parameters(
 ) -> None:
     """Show the fitted parameters of one mechanism, with their intervals."""
     frame = _load(release).parameters(node, level)
+    names = list(map(str, frame.index.names))
     lines = [
-        {**dict(zip(frame.index.names, name, strict=True)), **line}
-        for name, line in zip(frame.index, frame.to_dict("records"), strict=True)
+        {"of": dict(zip(names, place, strict=True)), **{str(key): line[key] for key in line}}
+        for place, line in zip(frame.index, frame.to_dict("records"), strict=True)
     ]
     document = {"node": node, "level": level, "parameters": lines}
-    show(document, _parameter_table(frame, level), as_json=as_json)
+    show(document, _parameter_table(lines, level), as_json=as_json)
 
 
 def _effect_table(found: "Effect") -> Table:
@@ -114,11 +113,11 @@ def _effect_table(found: "Effect") -> Table:
     return table
 
 
-def _parameter_table(frame: "pd.DataFrame", level: float) -> Table:
-    table = Table(*map(str, frame.index.names), "estimate", f"{level:.0%} interval")
-    for name, line in zip(frame.index, frame.to_dict("records"), strict=True):
-        low, high = line["low"], line["high"]
-        table.add_row(*map(str, name), f"{line['estimate']:.4g}", f"{low:.4g} to {high:.4g}")
+def _parameter_table(lines: Sequence[Mapping[str, Any]], level: float) -> Table:
+    table = Table(*lines[0]["of"], "estimate", f"{level:.0%} interval")
+    for line in lines:
+        interval = f"{line['low']:.4g} to {line['high']:.4g}"
+        table.add_row(*line["of"].values(), f"{line['estimate']:.4g}", interval)
     return table
 
 

@@ -42,7 +42,7 @@ def test_parameters_as_json_are_those_of_the_model(
     expected = mixed_model().parameters("stage", 0.9)
     assert len(document["parameters"]) == len(expected)
     first = document["parameters"][0]
-    assert (first["sex"], first["stage"]) == ("female", "I")
+    assert first["of"] == {"sex": "female", "stage": "I"}
     assert first["high"] == expected["high"].iloc[0]
 
 
