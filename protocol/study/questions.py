@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from protocol.errors import UsageError
 from protocol.study.graph import CausalGraph
 from protocol.study.problems import Problem, nearest, quote
-from protocol.study.sections import Question
+from protocol.study.quantities import decimal_text
+from protocol.study.sections import Level, Question
 from protocol.study.time import base_name
-from protocol.study.variables import Variable
+from protocol.study.variables import Count, Numeric, Variable
 
 Variables = Mapping[str, Variable]
 
@@ -75,19 +77,31 @@ def _kind_problems(variables: Variables, question: Question) -> Iterator[Problem
         yield Problem(("treatment",), expected, "a time to an event", "another variable")
 
 
+def level_text(treatment: Variable, level: Level) -> str:
+    """Return the one text of a level that is set: its label, or the number of a numeric variable.
+
+    Raises:
+        UsageError: it is outside the domain.
+    """
+    label = treatment.labels[treatment.code_of(level)]
+    if isinstance(treatment, Numeric | Count) and level not in treatment.labels:
+        return decimal_text(Decimal(level))
+    return label
+
+
 def _contrast_problems(treatment: Variable, question: Question) -> Iterator[Problem]:
-    codes = []
+    levels = []
     for role in ("treated", "reference"):
         level = getattr(question, role)
         try:
-            codes.append(treatment.code_of(level))
+            levels.append(level_text(treatment, level))
         except UsageError:
             known = nearest(str(level), treatment.labels)
             yield Problem((role,), f"a value of {question.treatment!r}", quote(level), known)
             continue
-        if codes[-1] == treatment.missing_code:
+        if treatment.code_of(level) == treatment.missing_code:
             yield Problem((role,), "a value to set", "'MISSING'", "a level that can be set")
-    if len(codes) == 2 and codes[0] == codes[1]:
+    if len(levels) == 2 and levels[0] == levels[1]:
         found = f"{quote(question.reference)} as treated and as reference"
         yield Problem(("reference",), "two different levels", found, "another level")
 

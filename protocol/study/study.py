@@ -29,7 +29,7 @@ from protocol.study.mechanisms import Mechanism, MechanismKind
 from protocol.study.missingness import hidden_variables, indicators_of
 from protocol.study.problems import refuse_any
 from protocol.study.quantities import FilledText, Slug, Text, VariableName, decimal_text
-from protocol.study.questions import treated_nodes
+from protocol.study.questions import level_text, treated_nodes
 from protocol.study.sections import (
     Budget,
     Cohort,
@@ -227,8 +227,8 @@ def _document(study: Study) -> Json:
 def _question(study: Study, question: Question) -> dict[str, Json]:
     treatment = study.variable(question.treatment)
     return _fields(question) | {
-        "treated": treatment.labels[treatment.code_of(question.treated)],
-        "reference": treatment.labels[treatment.code_of(question.reference)],
+        "treated": level_text(treatment, question.treated),
+        "reference": level_text(treatment, question.reference),
     }
 
 
