@@ -1,8 +1,8 @@
 """Expressions for survival variables: a column of times and one of events give one code.
 
 Codes are the intervals of events, then those of censoring. A time after the last edge is censored
-in the last interval, one below 0 is 0; no time, or text that is none, is censored in the first
-interval; an event that is not known to be seen is censored.
+in the last interval. A row without a time from 0 on, or without a word that is known for the
+event, has no code: taken for censored, a site that forgets to map its words would report no event.
 """
 
 from collections.abc import Mapping
@@ -27,15 +27,15 @@ _EVENTS = Categorical(kind="categorical", levels=(CENSORED, EVENT))
 
 
 def exit_of(time: Column, event: Column, variable: Survival, values: Mapping[str, str]) -> Column:
-    """Return the int32 code of an exit; every row has one (SPEC 2.1).
+    """Return the int32 code of an exit; NULL without a time from 0 on, or a word for the event.
 
     `values` are the site's spellings of events. Precondition: both columns are readable.
     """
     intervals = len(variable.edges) - 1
-    interval = interval_of(time, variable, Fates(None, None, 0, intervals))
+    interval = interval_of(time, variable, Fates(None, None, None, intervals))
     seen = event_of(event, values, Fates(None, None))
     return ibis.cases(
-        (interval.isnull(), code_literal(intervals)),
+        (interval.isnull() | seen.isnull(), code_literal(None)),
         (interval == intervals, code_literal(2 * intervals - 1)),
         (seen == 1, interval),
         else_=interval + intervals,

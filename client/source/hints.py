@@ -103,21 +103,27 @@ def _value_hints(found: VariableReadiness, domain: Variable) -> Iterator[str]:
             f"{found.variable} is outside the study's edges in {found.clamped} row(s), counted in "
             "the nearest bin: check its unit, or map codes such as 999 to MISSING."
         )
+    if found.fractional:
+        yield (
+            f"{found.variable} is no whole number in {found.fractional} row(s), each counted in "
+            "the bin that it lies in: check that the column holds numbers of events, or ask the "
+            'study\'s author for kind = "numeric".'
+        )
 
 
 def _exit_hints(found: VariableReadiness) -> Iterator[str]:
     if found.unknown:
         yield (
-            f"{found.variable} has {found.unknown_levels} value(s) in {found.unknown} row(s) that "
-            f"are no time from 0 on, or no word for an event, such as "
-            f"{', '.join(map(repr, found.examples))}: without a time a row is censored at 0, "
-            f'without a word at its time. Mend times, and write "event" or "censored" for each '
-            f"word in [mapping.{found.variable}.values]."
+            f"{found.variable} has {found.unknown_levels} value(s) in {found.unknown} row(s) "
+            f"({found.unknown_share:.1%}), left out, that are no time from 0 on, or no known word "
+            f"for an event, such as {', '.join(map(repr, found.examples))}: mend times, and write "
+            f'"event" or "censored" for each word in [mapping.{found.variable}.values].'
         )
     if found.missing:
         yield (
-            f"{found.variable} has no time, or nothing on the event, in {found.missing} row(s): "
-            "censored at 0, or at its time. Nothing is amiss if nothing was observed of them."
+            f"{found.variable} has no time, or nothing on the event, in {found.missing} row(s) "
+            f"({found.missing_share:.1%}), which are left out: write who was never observed as "
+            "censored at time 0."
         )
 
 

@@ -101,7 +101,12 @@ def _variable(
     if variable in columns.absent() or variable in columns.unreadable():
         return VariableReadiness(variable, name, type_, readable=False, rows=rows)
     mark, text = columns.marked(variable, _MARKS)
-    marked = engine.records.select(mark=mark, code=columns.code(variable), text=text.cast("string"))
+    marked = engine.records.select(
+        mark=mark,
+        code=columns.code(variable),
+        text=text.cast("string"),
+        fractional=columns.fractional(variable),
+    )
     found = engine.one(_counted(marked, columns.study.variables[variable].missing_code))
     examples = engine.texts(_most_frequent(marked)) if found["unknown"] else ()
     return VariableReadiness(
@@ -139,6 +144,7 @@ def _counted(marked: Rows, missing_code: int | None) -> Rows:
         unknown=marked.count(where=unknown),
         unknown_levels=marked["text"].nunique(where=unknown),
         clamped=marked.count(where=mark.isin((_BELOW, _ABOVE))),
+        fractional=marked.count(where=marked["fractional"]),
         left_out=marked.count(where=marked["code"].isnull()),
     )
 

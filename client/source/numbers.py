@@ -88,6 +88,18 @@ def value_of(variable: Numeric | Count) -> Reading:
     )
 
 
+def is_fraction() -> Reading:
+    """Return whether the number lies within the edges and is not whole, as a boolean."""
+    no = ibis.literal(value=False)
+    return Reading(
+        missing=no,
+        below=no,
+        above=no,
+        within=lambda number, _: number.cast("float64") % _float64(Fraction(1)) != 0,
+        at=lambda _: no,
+    )
+
+
 def cell_of(edges: Sequence[Decimal]) -> Reading:
     """Return the cell between `edges`, as int32, NULL if the number is missing.
 

@@ -15,8 +15,8 @@ class VariableReadiness:
     A survival variable has two columns; one that is computed has none. `type` is None where the
     records lack a column; `readable` says whether the types can hold the variable. `unknown` rows
     hold an undeclared value, one of `unknown_levels` different ones, of which `examples` are the
-    most frequent. `clamped` rows hold a number outside the edges. `left_out` rows have no code in
-    this variable, and so count nowhere.
+    most frequent. `clamped` rows hold a number outside the edges, `fractional` ones a number of
+    events that is not whole. `left_out` rows have no code in this variable, and so count nowhere.
     """
 
     variable: str
@@ -28,6 +28,7 @@ class VariableReadiness:
     unknown: int = 0
     unknown_levels: int = 0
     clamped: int = 0
+    fractional: int = 0
     left_out: int = 0
     examples: tuple[str, ...] = field(default=(), repr=False)
 
@@ -35,6 +36,11 @@ class VariableReadiness:
     def missing_share(self) -> float:
         """Return the share of rows without a value."""
         return self.missing / max(self.rows, 1)
+
+    @property
+    def unknown_share(self) -> float:
+        """Return the share of rows with an undeclared value."""
+        return self.unknown / max(self.rows, 1)
 
     @property
     def clamped_share(self) -> float:
@@ -51,6 +57,7 @@ class VariableReadiness:
             "readable": self.readable,
             "missing_share": self.missing_share,
             "clamped_share": self.clamped_share,
+            "fractional_rows": self.fractional,
             "unknown_rows": self.unknown,
             "unknown_levels": self.unknown_levels,
             "examples": list(self.examples),

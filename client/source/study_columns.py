@@ -97,6 +97,10 @@ class StudyColumns:
         """
         return self._values.marked(variable, marks)
 
+    def fractional(self, variable: str) -> Column:
+        """Return whether the site wrote a number of events that is not whole."""
+        return self._values.fractional(variable)
+
     def codes(self, names: Iterable[str]) -> list[Column]:
         """Return the codes of variables or columns, each under its alias."""
         return [self.code(name) for name in names]
@@ -140,8 +144,6 @@ class StudyColumns:
     def may_lack_code(self, variable: str) -> bool:
         """Return whether the study leaves some values of `variable` without a code."""
         domain = self.study.variables[variable]
-        if isinstance(domain, Survival):
-            return False
         if isinstance(domain, Missingness):
             return self.may_lack_code(domain.of)
         fates = fates_of(domain)

@@ -17,6 +17,7 @@ from client.source.exits import event_of, exit_of, interval_of
 from client.source.numbers import (
     Reading,
     cell_of,
+    is_fraction,
     read_column,
     read_number,
     steps_of,
@@ -93,6 +94,13 @@ class Values:
         code = self.code(variable)
         ends = ((code == at, code_literal(end)) for at, end in ((0, -steps), (1, steps)))
         return ibis.cases(*ends, else_=code_literal(None))
+
+    def fractional(self, variable: str) -> Column:
+        """Return whether the site wrote a number of events that is not whole."""
+        domain = self._study.variables[variable]
+        if not isinstance(domain, Count):
+            return ibis.literal(value=False)
+        return self._read(variable, domain, is_fraction())
 
     def part(self, variable: str) -> Column:
         """Return the part of a bin that a number lies in, NULL if it is missing."""

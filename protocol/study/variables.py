@@ -301,7 +301,8 @@ class Survival(_Edged):
     What is measured of a person is the interval in which observation ended and how: codes are
     "event [a, b)" for every interval, then "censored [a, b)". Who is still observed at the last
     edge is censored in the last interval. A site holds two columns, the time and whether it is
-    that of an event. What the model holds is the interval of the event itself, or none.
+    that of an event; a row without a time from 0 on, or of which the latter is not known, is left
+    out. What the model holds is the interval of the event itself, or none.
     """
 
     kind: Literal["survival"]
@@ -330,7 +331,12 @@ class Survival(_Edged):
             problems.append(Problem(("edges", 0), "times from 0", found, "edges = [0, ...]"))
         if self.missing:
             problems.append(
-                Problem(("missing",), "no MISSING: unobserved is censored at 0", "true", "false")
+                Problem(
+                    ("missing",),
+                    "no MISSING: a row without is left out",
+                    "true",
+                    "false",
+                )
             )
         return problems
 

@@ -223,7 +223,7 @@ def _cells(study: Study, record: Record) -> Iterator[dict[str, Cell]]:
 def _cell(variable: Variable, value: Recorded) -> Cell | None:
     if isinstance(variable, Survival):
         time, event = value if isinstance(value, tuple) else (None, None)
-        return Cell(_exit(variable, time, bool(event)))
+        return None if time is None or time < 0 or event is None else _exit(variable, time, event)
     if value is None:
         return _coded(variable.missing_code)
     if isinstance(variable, Numeric | Count):
@@ -272,11 +272,9 @@ def _coded(code: int | None) -> Cell | None:
     return None if code is None else Cell(code)
 
 
-def _exit(variable: Survival, time: Number | None, event: bool) -> int:
-    """Return the code of an exit: after the last edge, and without a time, nothing was seen."""
+def _exit(variable: Survival, time: Number, event: bool) -> Cell:
+    """Return an exit at a time from 0 on: after the last edge nothing was seen."""
     edges = [Fraction(edge) for edge in variable.edges]
-    if time is None:
-        return len(edges) - 1
-    interval = max(0, sum(Fraction(time) >= edge for edge in edges[:-1]) - 1)
+    interval = sum(Fraction(time) >= edge for edge in edges[:-1]) - 1
     seen = event and Fraction(time) <= edges[-1]
-    return interval if seen else len(edges) - 1 + interval
+    return Cell(interval if seen else len(edges) - 1 + interval)

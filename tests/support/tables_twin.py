@@ -295,14 +295,14 @@ def _same_number(cell: Cell, spelling: str) -> bool:
     return left is not None and left == right
 
 
-def _exit(time: Cell, event: Cell, variable: Survival, values: Mapping[str, str]) -> int:
+def _exit(time: Cell, event: Cell, variable: Survival, values: Mapping[str, str]) -> int | None:
     own = {"event": 1, "censored": 0}
     spellings = [(text, own[word]) for text, word in values.items()] + EVENTS
-    seen = event is not None and _spelled(event, spellings) == 1
+    seen = None if event is None else _spelled(event, spellings)
     at = None if isinstance(time, bool) or time in WORDS else _number(time)
+    if at is None or math.isnan(at) or at < 0 or seen is None:
+        return None
     intervals = len(variable.edges) - 1
-    if at is None or math.isnan(at):
-        return intervals
     interval = _place(_inside(at, variable), variable.edges)
     return interval if seen and at <= variable.edges[-1] else intervals + interval
 

@@ -47,27 +47,39 @@ def test_the_last_interval_includes_its_end_and_later_times_are_censored(tmp_pat
     assert exits([90.0, 90.1, INF, 90.0], [1, 1, 1, 0], tmp_path) == [0, 1, 0, 3]
 
 
-@pytest.mark.parametrize("time", [None, NAN])
+@pytest.mark.parametrize("time", [None, NAN, -0.1, -INF])
 @pytest.mark.parametrize("event", [1, 0, None])
-def test_without_a_time_a_row_is_censored_in_the_first_interval(
+def test_a_row_without_a_time_from_zero_on_does_not_count(
     time: Cell, event: Cell, tmp_path: Path
 ) -> None:
-    assert exits([time, 40.0], [event, 1], tmp_path) == [0, 1, 1, 0]
-
-
-@pytest.mark.parametrize("time", [-0.1, -INF])
-def test_a_time_below_zero_is_zero(time: Cell, tmp_path: Path) -> None:
-    assert exits([time, time], [1, 0], tmp_path) == [1, 0, 1, 0]
+    assert exits([time, 40.0], [event, 1], tmp_path) == [0, 1, 0, 0]
 
 
 @pytest.mark.parametrize("event", [None, 2, -1])
-def test_an_event_that_is_not_known_to_be_seen_is_censored(event: Cell, tmp_path: Path) -> None:
-    assert exits([40.0, 1.0], [event, 0], tmp_path) == [0, 0, 1, 1]
+@pytest.mark.parametrize("time", [40.0, 500.0])
+def test_a_row_without_a_known_event_does_not_count(
+    time: Cell, event: Cell, tmp_path: Path
+) -> None:
+    assert exits([time, 1.0], [event, 0], tmp_path) == [0, 0, 1, 0]
+
+
+def test_a_site_that_maps_no_words_counts_nobody_rather_than_all_as_censored(
+    tmp_path: Path,
+) -> None:
+    words: list[Cell] = ["dead", "alive"]
+    assert exits([1.0, 40.0], words, tmp_path, types=("double", "string")) == [0, 0, 0, 0]
+
+
+def test_a_row_without_an_exit_is_left_out_of_every_count(tmp_path: Path) -> None:
+    table = records(x_time=("double", [1.0, None, 2.0]), x_event=("int64", [1, 1, 7]))
+    study, mapping = single_study(STAY), Mapping()
+    with open_records(table, tmp_path, study=study, mapping=mapping, unit=None) as source:
+        assert source.counts([()])[()] == 1
 
 
 def test_times_in_text_are_read_as_numbers(tmp_path: Path) -> None:
     times: list[Cell] = ["1.5", " 3e1 ", "soon", "-4", "nan", ""]
-    assert exits(times, [1] * 6, tmp_path, types=("string", "int64")) == [2, 1, 3, 0]
+    assert exits(times, [1] * 6, tmp_path, types=("string", "int64")) == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +95,7 @@ def test_times_in_text_are_read_as_numbers(tmp_path: Path) -> None:
 def test_events_are_read_from_every_usual_form(
     type_: str, events: list[Cell], tmp_path: Path
 ) -> None:
-    assert exits([1.0, 2.0, 3.0], events, tmp_path, types=("double", type_)) == [1, 0, 2, 0]
+    assert exits([1.0, 2.0, 3.0], events, tmp_path, types=("double", type_)) == [1, 0, 1, 0]
 
 
 def test_the_site_names_its_columns_and_its_words(tmp_path: Path) -> None:
@@ -96,7 +108,7 @@ def test_the_site_names_its_columns_and_its_words(tmp_path: Path) -> None:
         event="status",
         values={"died": "event", "alive": "censored", "1": "censored"},
     )
-    assert found == [1, 0, 1, 2]  # the site's own word comes first
+    assert found == [1, 0, 0, 2]  # the site's own word comes first
 
 
 def test_a_missing_column_is_refused(tmp_path: Path) -> None:
@@ -118,12 +130,14 @@ def test_a_check_says_what_cannot_be_read(tmp_path: Path) -> None:
         readiness = source.readiness()
     (found,) = readiness.variables
     assert (found.column, found.type) == ("x_time + x_event", "float64 + string")
-    assert (found.missing, found.unknown, found.clamped, found.left_out) == (2, 2, 0, 0)
+    assert (found.missing, found.unknown, found.clamped, found.left_out) == (2, 2, 0, 4)
     assert found.examples == ("-1.0", "gone")
     hints = "\n".join(readiness.hints)
     assert "'-1.0', 'gone'" in hints
     assert 'write "event" or "censored" for each word in [mapping.x.values]' in hints
-    assert "no time, or nothing on the event, in 2 row(s)" in hints
+    assert "x has 2 value(s) in 2 row(s) (33.3%), left out, that are no time from 0 on" in hints
+    assert "no time, or nothing on the event, in 2 row(s) (33.3%), which are left out" in hints
+    assert "4 row(s) are left out" in hints
 
 
 def test_a_check_names_columns_that_are_not_there(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from client.source.readiness import Readiness, VariableReadiness
 from client.source.site_table import Mapping
-from tests.support.tables_records import Records, records
+from tests.support.tables_records import Cell, Records, records
 from tests.support.tables_source import GOOD, open_records, single_study
 from tests.support.tables_study import UNIT
 
@@ -73,6 +75,27 @@ def test_every_finding_has_its_hint(tmp_path: Path) -> None:
     assert "age is outside the study's edges in 2 row(s)" in hints
     assert "grade has no value in 1 row(s), which are left out" in hints
     assert "ward has no value" not in hints  # MISSING is declared
+
+
+@pytest.mark.parametrize(
+    ("type_", "cells", "fractional"),
+    [
+        ("double", [0.0, 1.0, 2.5, -0.5, 99.5, None, float("nan"), float("inf")], 1),
+        ("string", ["0", "1.0", "2.5", "0.1", "few", ""], 2),  # "few" is mapped to 2-4, "" is none
+        ("int64", [0, 1, 2], 0),
+    ],
+)
+def test_counts_that_are_not_whole_have_a_hint_of_their_own(
+    type_: str, cells: list[Cell], fractional: int, tmp_path: Path
+) -> None:
+    study = single_study('kind = "count"\nedges = [0, 1, 2, 5, 9]\nmissing = true')
+    mapping = Mapping.model_validate({"x": {"values": {"few": "2-4"}}})
+    table = records(x=(type_, cells))
+    with open_records(table, tmp_path, study=study, mapping=mapping, unit=None) as source:
+        found = source.readiness()
+    assert variable(found, "x").fractional == fractional
+    hint = f"x is no whole number in {fractional} row(s)"
+    assert (hint in "\n".join(found.hints)) == bool(fractional)
 
 
 def test_a_site_without_a_finding_has_no_hint(tmp_path: Path) -> None:

@@ -198,7 +198,11 @@ def test_one_bin_is_enough_where_missing_is_declared() -> None:
         (Count, {"edges": (0, 2, 1)}, "strictly rising edges"),
         (Survival, {"edges": (1, 2, 3)}, "times from 0"),
         (Survival, {"edges": (0, 2, 2)}, "strictly rising edges"),
-        (Survival, {"edges": (0, 2), "missing": True}, "no MISSING: unobserved is censored at 0"),
+        (
+            Survival,
+            {"edges": (0, 2), "missing": True},
+            "no MISSING: a row without is left out",
+        ),
         (Missingness, {"of": "age", "missing": True}, "an indicator, never missing"),
     ],
 )
