@@ -82,5 +82,5 @@ def _remarks(study: Study, found: Sequence["QuantileEdges"]) -> list[str]:
         if one.merged
     ]
     if study.plan.weights or study.plan.follows:
-        remarks.append("[plan] is left out: it was made for the old bins")
+        remarks.append("the old plan is left out: it was made for the old bins")
     return remarks
