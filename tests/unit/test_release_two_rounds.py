@@ -22,9 +22,11 @@ from server.release.settings import fit_settings
 from server.release.verify import verify_release
 from server.release.write import write_release
 from server.rounds.papers import Papers
+from tests.support.causal_models import mixed_model, site_vector, visits_model
 from tests.support.release_folders import NOW
 from tests.support.release_keys import key_of
 from tests.support.release_rounds import STUDY, PlayedRound, basis_of, make_roster, play_round
+from tests.support.studies import MIXED_TEXT, VISITS_TEXT
 from tests.support.two_rounds import following
 
 FIRST, SECOND = play_round(), play_round(following(), counter=2)
@@ -201,3 +203,21 @@ def test_an_earlier_transcript_that_does_not_replay_is_refused(tmp_path: Path) -
     cut = replace(FIRST.papers, transcript=FIRST.transcript[:-5])
     with pytest.raises(ConcauseError):
         write_release(tmp_path / "release", **SECOND.arguments, followed=cut, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "model"), [(MIXED_TEXT, mixed_model()), (VISITS_TEXT, visits_model())]
+)
+def test_rounds_of_all_kinds_of_variables_are_combined_and_verify(
+    tmp_path: Path, text: str, model: Model
+) -> None:
+    text = text.replace("n_min = 3", "n_min = 2")
+    later = following(text).replace("rho = 0.5", "rho = 0.3")
+    vector = site_vector(model)
+    first, second = play_round(text, vector=vector), play_round(later, vector=vector, counter=2)
+    summary = write_release(
+        tmp_path / "release", **second.arguments, followed=first.papers, now=NOW
+    )
+    assert summary.earlier is not None
+    assert summary.earlier.combined
+    assert verify_release(tmp_path / "release", roster=second.roster).ok
