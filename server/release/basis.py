@@ -66,7 +66,7 @@ class Basis:
         By name and key, so that nobody can slip in a round of made-up sites.
         """
         if self.followed is None or set(self.followed.members) != set(self.members):
-            return ()
+            return ()  # SPEC 10.3
         return (self.followed.noisy,)
 
     @property

@@ -124,7 +124,7 @@ def _check_round(release: _Release) -> str:
 def _check_settings(release: _Release) -> str:
     basis, manifest = release.basis, release.manifest
     settings = fit_settings(basis.session)
-    if manifest.estimation != settings:  # SPEC 10: a seed that nobody chooses
+    if manifest.estimation != settings:  # SPEC 10.1: a seed that nobody chooses
         raise PeerError("other-settings", "Expected the draws and the seed that the round settles.")
     name = release_id(basis.study.name, basis.session, settings)
     _same("id of the release", name, manifest.release)
