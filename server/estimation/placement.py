@@ -1,9 +1,9 @@
 """Where values lie inside their bins, from the noisy one-way histogram of the bins' parts.
 
-The parts of a bin are drawn to equal shares as far as noise rules: with z the noisy counts of the
-m parts, v their noise variance and n their sum, the spread that counts have beyond noise is
-S = max(mean (z - n / m)^2 - v - n / m, 0), and S / (S + v + n / m) of each difference is kept
-(empirical Bayes; Efron and Morris 1973).
+The shares of the m parts of a bin are a priori 1 / m, with variance w = (1 / 4 m)^2 + s: a quarter
+up or down is nothing special, and s is the spread that the counts z of the bin have beyond noise
+of variance v and the sampling of its n persons, s = max(mean (z - n / m)^2 - v - n / m, 0) / n^2
+(empirical Bayes; Efron and Morris 1973). So w n^2 / (w n^2 + v + n / m) of each difference is kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,11 @@ from protocol.study.time import base_name
 from protocol.study.variables import Numeric
 from server.causal.mechanism import Placement
 from server.estimation.evidence import NoisySum
-from server.estimation.family import dirichlet_like, to_simplex
+from server.estimation.family import WIDENING, dirichlet_like, to_simplex
 
 Reals: TypeAlias = NDArray[Any]  # float64
+
+_USUAL = 0.25  # deviation of a part from an even share
 
 
 def fit_placements(
@@ -60,16 +62,20 @@ def _combined(sums: Sequence[NoisySum], clique: Clique) -> tuple[Reals, float]:
 
 
 def part_shares(counts: Reals, variance: float, draws: int, generator: Generator) -> Reals:
-    """Return shares of the parts of bins, shape (1 + draws, bins, parts); the estimate first."""
+    """Return shares of the parts of bins, shape (1 + draws, bins, parts); the estimate first.
+
+    `counts` has shape (bins, parts), with noise of `variance` in every one.
+    """
     parts = counts.shape[1]
     even = np.full_like(counts, 1 / parts)
-    total = np.maximum(counts.sum(axis=1), np.sqrt(variance * parts))
-    unsure = variance + total / parts
-    spread = ((counts - counts.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) / (parts - 1)
-    signal = np.maximum(spread - unsure, 0.0)
-    kept = signal / (signal + unsure)
-    mean = to_simplex(even + kept[:, None] * (counts / total[:, None] - even), even)
-    left = kept * unsure * (parts - 1) / total**2
+    total = np.maximum(counts.sum(axis=1), np.sqrt(variance * parts) + 1.0)
+    unsure = (variance + total / parts) / total**2
+    found = (counts - counts.mean(axis=1, keepdims=True)) / total[:, None]
+    beyond = np.maximum((found**2).sum(axis=1) / (parts - 1) - unsure, 0.0)
+    before = (_USUAL / parts) ** 2 + beyond
+    kept = before / (before + unsure)
+    mean = to_simplex(even + kept[:, None] * found, even)
+    left = WIDENING * kept * unsure * (parts - 1)
     drawn = dirichlet_like(
         np.broadcast_to(mean, (draws, *mean.shape)),
         np.broadcast_to(left, (draws, len(left))),

@@ -4,11 +4,12 @@ The regression is post-processing of the table: few coefficients take the place 
 shares, so that noise averages out over rows. Notation, for rows r with x_r the parents' numbers
 and indicators, z_ry the noisy counts, n_r the totals, p_y(x_r b) the shares of the codes:
 
-    g_j = sum_r x_rj sum_y s_y (z_ry - n_r p_y(x_r b))        s_y the scores of the codes
+    g_j = sum_r x_rj sum_y s_y (z_ry - n_r p_y(x_r b))        s_y scores of the codes, centred
     E[g] = 0 at the true b, whatever the bins: counts in a bin have the bin's probability
-    Cov g = sum_r x_r x_r' (n_r Var_p(s) + v |s - mean s|^2 + V (mean s - mean_p s)^2)
+    Cov g = sum_r x_r x_r' (n_r Var_p(s) + v |s|^2 + V (sum_y p_y s_y)^2)
 
-v and V being the noise of a row's contrasts and of its total (`family.NoisyFamily`). The
+v and V being the noise of a row's contrasts and of its total (`family.NoisyFamily`): centred scores
+take nothing of the noise in the total of z_r, but n_r is off by as much at most. The
 negative binomial adds log d and the equation with s_y^2 in the place of s_y and x = 1. Solved by
 damped Gauss-Newton with prior b_j ~ N(0, 3^2) for regressors of standard deviation 1.
 Sources: McCullagh and Nelder 1989, chapters 4 and 6; Hansen 1982 for estimating equations.
@@ -197,9 +198,10 @@ def _scores(equations: _Equations) -> Reals:
 def _functionals(equations: _Equations) -> list[tuple[Reals, Reals]]:
     """Return pairs of weights of rows, shape (R, columns), and weights of codes, shape (k,)."""
     scores = _scores(equations)
-    found = [(equations.design, scores)]
+    found = [(equations.design, scores - scores.mean())]
     if equations.dispersed:
-        found.append((np.ones((len(equations.design), 1)), scores**2))
+        squares = scores**2
+        found.append((np.ones((len(equations.design), 1)), squares - squares.mean()))
     return found
 
 
@@ -231,16 +233,12 @@ def _covariance(
 ) -> Reals:
     family = equations.family
     weights = np.array([codes for _, codes in functionals])  # shape (functionals, k)
-    centred = weights - weights.mean(axis=1, keepdims=True)
     means = shares @ weights.T  # shape (R, functionals)
+    outer = means[:, :, None] * means[:, None, :]
     second = np.einsum("rk,ik,jk->rij", shares, weights, weights)
-    sampled = family.reliable_totals[:, None, None] * (
-        second - means[:, :, None] * means[:, None, :]
-    )
-    contrast = family.contrast_variance * (centred @ centred.T)
-    away = weights.mean(axis=1) - means
-    total = family.total_variance * away[:, :, None] * away[:, None, :]
-    by_row = sampled + contrast + total
+    sampled = family.reliable_totals[:, None, None] * (second - outer)
+    noise = family.contrast_variance * (weights @ weights.T) + family.total_variance * outer
+    by_row = sampled + noise
     blocks = [
         [
             np.einsum("ra,r,rb->ab", rows, by_row[:, i, j], others)
