@@ -10,8 +10,11 @@ different cliques are orthogonal.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.estimation.contrasts import Coordinates, FamilyMap, Reals
+
+Possible = NDArray[np.bool_]  # shape of a family: the cells that are no declared structural zeros
 
 MOST_STEPS = 300
 TOLERANCE = 1e-4  # largest share of the total by which a family may still differ
@@ -19,12 +22,17 @@ TOTAL = 0  # the coordinate of the row count
 
 
 def consistent_tables(
-    maps: Sequence[FamilyMap], observed: Coordinates, variance: Coordinates
+    maps: Sequence[FamilyMap],
+    observed: Coordinates,
+    variance: Coordinates,
+    possible: Sequence[Possible | None] | None = None,
 ) -> list[Reals]:
     """Return one non-negative table per family, each summing to about the noisy row count.
 
-    A row count below 1 is taken as 1, so that the result is defined for any noise.
+    Cells that are not `possible` (one mask or None per family; None: all are) are exactly 0. A
+    row count below 1 is taken as 1, so that the result is defined for any noise.
     """
+    masks = [None] * len(maps) if possible is None else possible
     total = max(float(observed[TOTAL]), 1.0)
     penalty = 1.0 / np.mean([one.cell_variance(variance).mean() for one in maps])
     precision = 1.0 / variance
@@ -39,7 +47,7 @@ def consistent_tables(
         for index, one in enumerate(maps):
             rebuilt = one.table(current)
             wanted = rebuilt + dual[index]
-            tables[index] = np.maximum(wanted, 0.0)
+            tables[index] = _allowed(wanted, masks[index])
             dual[index] = wanted - tables[index]
             pull += penalty * one.adjoint(tables[index] - dual[index], len(observed))
             worst = max(worst, float(np.abs(rebuilt - tables[index]).sum()) / total)
@@ -48,6 +56,11 @@ def consistent_tables(
         current = pull / stiffness
         current[TOTAL] = total
     return tables
+
+
+def _allowed(table: Reals, possible: Possible | None) -> Reals:
+    positive = np.maximum(table, 0.0)
+    return positive if possible is None else np.where(possible, positive, 0.0)
 
 
 def _squared_spread(maps: Sequence[FamilyMap], length: int) -> Coordinates:

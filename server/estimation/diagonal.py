@@ -7,19 +7,20 @@ in k, for which all variances are raised by k / (k - 1). With one parent the mai
 rows themselves and only u_ry, with tau = 1, is left.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
 
 from server.estimation.family import (
-    WIDENING,
     NoisyFamily,
+    Possible,
     Reals,
     Rows,
     Sets,
     dirichlet_like,
-    to_simplex,
+    nearest_distribution,
+    widening,
 )
 from server.estimation.hierarchy import main_effects
 
@@ -40,11 +41,13 @@ class DiagonalPosterior:
     """The mixture over tau of regressions, one a code."""
 
     mean: Rows
-    base: Reals
+    centre: Rows
+    possible: Possible | None
     design: Reals  # shape (R, p)
     deviations: Rows
     fits: tuple[_Fit, ...]
     shares: Reals
+    widening: float
 
     def draw(self, count: int, generator: Generator) -> Sets:
         """Return `count` plausible parameter sets, shape (count, R, k)."""
@@ -52,10 +55,10 @@ class DiagonalPosterior:
         sets = np.empty((count, *self.mean.shape))
         for at, index in enumerate(chosen):
             fit = self.fits[index]
-            normal = np.sqrt(WIDENING) * generator.standard_normal((*fit.main.shape, 1))
+            normal = np.sqrt(self.widening) * generator.standard_normal((*fit.main.shape, 1))
             turned = np.linalg.solve(np.swapaxes(fit.factor, 1, 2), normal)[..., 0]
             means = _row_means(self, fit, fit.main + turned)
-            sets[at] = dirichlet_like(means, WIDENING * fit.left, generator)
+            sets[at] = dirichlet_like(means, self.widening * fit.left, generator)
         return sets
 
 
@@ -72,17 +75,21 @@ def diagonal_posterior(family: NoisyFamily) -> DiagonalPosterior:
     evidence = np.array([fit.log_evidence for fit in fits])
     weights = np.exp(evidence - evidence.max())
     shares = weights / weights.sum()
-    found = DiagonalPosterior(deviations, family.base, design, deviations, tuple(fits), shares)
+    centre = family.centre
+    found = DiagonalPosterior(
+        deviations, centre, family.possible, design, deviations, tuple(fits), shares, 1.0
+    )
     means = [_row_means(found, fit, fit.main) for fit in fits]
     mean = np.tensordot(shares, np.array(means), axes=1)
-    return DiagonalPosterior(mean, family.base, design, deviations, tuple(fits), shares)
+    return replace(found, mean=mean, widening=widening(family, mean))
 
 
 def _observed(family: NoisyFamily) -> tuple[Rows, Rows]:
     """Return the deviations of rows from the base, and the variance of their errors; (R, k)."""
     q, k = family.base, family.codes
     totals = family.reliable_totals[:, None]
-    raw = family.table - family.totals[:, None] * q
+    table = family.table if family.possible is None else np.where(family.possible, family.table, 0)
+    raw = table - family.totals[:, None] * family.centre
     deviations = (raw - raw.mean(axis=1, keepdims=True)) / totals
     noise = family.contrast_variance * (1 - 1 / k) + family.total_variance * (1 / k - q) ** 2
     return deviations, (noise + totals * q * (1 - q)) / totals**2 * (k / (k - 1))
@@ -114,4 +121,4 @@ def _fit(
 def _row_means(posterior: DiagonalPosterior, fit: _Fit, main: Reals) -> Rows:
     expected = posterior.design @ main.T
     own = fit.gain * (posterior.deviations - expected)
-    return to_simplex(posterior.base + expected + own, posterior.base)
+    return nearest_distribution(posterior.centre + expected + own, posterior.possible)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Reals = NDArray[Any]  # float64
 Rows = NDArray[Any]  # shape (R, k): one per combination of the parents' codes
 Sets = NDArray[Any]  # shape (draws, R, k)
+Possible = NDArray[np.bool_]  # shape (R, k)
 
 # Posterior variances are widened by this factor in draws: strengths and sampling variances are
 # estimates themselves, and a Gaussian is not the truth near 0 and 1 (a tempered posterior, Miller
@@ -35,11 +36,22 @@ class NoisyFamily:
     contrast_variance: float
     total_variance: float
     scores: tuple[float | None, ...] | None  # numbers of the codes, where its order has meaning
+    consistent: Rows | None = None  # non-negative, in agreement with all other families
+    possible: Possible | None = None  # which codes each row can have, at least one; None: all
 
     @property
     def codes(self) -> int:
         """Return k."""
         return len(self.base)
+
+    @property
+    def centre(self) -> Rows:
+        """Return the child's own distribution over what each row can have, shape (R, k)."""
+        rows = np.broadcast_to(self.base, self.table.shape)
+        if self.possible is None:
+            return rows
+        allowed = np.where(self.possible, rows, 0.0)
+        return np.asarray(allowed / allowed.sum(axis=1, keepdims=True))
 
     @property
     def reliable_totals(self) -> Reals:
@@ -60,6 +72,7 @@ class Posterior(Protocol):
         ...
 
 
+_PER_CODE = 0.3  # of widening, beyond two codes, in rows of noise alone
 _LEAST_CONCENTRATED = 0.05  # of a Dirichlet: nearly all mass on one code
 _MOST_CONCENTRATED = 1e8
 
@@ -78,11 +91,40 @@ def base_distribution(weights: Reals, noise_variance: float) -> Reals:
     return np.asarray(shares / shares.sum())
 
 
+def widening(family: NoisyFamily, mean: Rows) -> float:
+    """Return the factor by which variances of rows are widened, given their estimate.
+
+    WIDENING, and more where noise exceeds sampling among many codes: the more codes, the more a
+    sharp row loses to those that noise left positive, which no spread of draws knows of.
+    """
+    noise = family.contrast_variance * (family.codes - 1)
+    persons = family.reliable_totals
+    sampled = float(persons**2 @ (mean * (1 - mean)).sum(axis=1) / persons.sum())
+    return WIDENING + _PER_CODE * (family.codes - 2) * noise / (noise + sampled)
+
+
 def to_simplex(rows: Reals, base: Reals) -> Reals:
     """Return rows without their negative parts, rescaled to sum to 1; `base` for empty ones."""
     positive = np.maximum(rows, 0.0)
     total = positive.sum(axis=-1, keepdims=True)
     return np.where(total > 0, positive / np.where(total > 0, total, 1.0), base)
+
+
+def nearest_distribution(rows: Reals, possible: Possible | None = None) -> Reals:
+    """Return the probabilities nearest to each row in Euclidean distance; shape (.., k) kept.
+
+    What is above 1 is taken off all codes alike, so that a row of one sure code among noise loses
+    less of it than by clipping and rescaling. Codes that are not `possible` get exactly 0.
+    Source: Held, Wolfe and Crowder 1974.
+    """
+    allowed = rows if possible is None else np.where(possible, rows, -np.inf)
+    falling = -np.sort(-allowed, axis=-1)
+    present = np.isfinite(falling)
+    excess = np.cumsum(np.where(present, falling, 0.0), axis=-1) - 1.0
+    offsets = excess / np.arange(1, rows.shape[-1] + 1)
+    last = (present & (falling > offsets)).sum(axis=-1, keepdims=True) - 1
+    offset = np.take_along_axis(offsets, np.maximum(last, 0), axis=-1)
+    return np.asarray(np.maximum(allowed - offset, 0.0))
 
 
 def dirichlet_like(mean: Reals, spread: Reals, generator: Generator) -> Reals:

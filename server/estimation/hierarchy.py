@@ -22,7 +22,7 @@ three have a grid, weighted by the evidence (empirical Bayes with its own uncert
 
 The posterior given the weights is Gaussian; draws take the main effects from it and each row from
 a Dirichlet of the row's mean and total variance, which keeps them non-negative without moving
-their mean; variances are widened (`family.WIDENING`). Sampling variances are taken at a first
+their mean; variances are widened (`family.widening`). Sampling variances are taken at a first
 estimate. Assumes that v and V are the same for all rows, which for the plans of
 `protocol/privacy` is nearly so.
 Sources: Gelman and Hill 2007, chapter 13; Agresti 2013, 10.4 (linear-by-linear association).
@@ -36,14 +36,15 @@ from numpy.random import Generator
 
 from server.estimation.contrasts import helmert
 from server.estimation.family import (
-    WIDENING,
     NoisyFamily,
+    Possible,
     Reals,
     Rows,
     Sets,
     dirichlet_like,
+    nearest_distribution,
     numbers,
-    to_simplex,
+    widening,
 )
 
 _ROW = (1e-3, 1e-2, 1e-1, 1.0)  # tau
@@ -77,8 +78,14 @@ class _Model:
     contrasts: Reals  # B, shape (h, k)
     covariance: Reals  # Q, shape (h, h)
     tilt: Reals  # t, shape (h,); zeros where there are no scores
+    centre: Rows  # q over what each row can have
+    possible: Possible | None
     design: Reals  # x, shape (R, p): a constant, then one centred column per parent's code
     deviations: Reals  # d, shape (R, h)
+
+    def rows(self, deviations: Reals) -> Reals:
+        """Return the probabilities nearest to q + B' deviations; shapes (.., R, h), (.., R, k)."""
+        return nearest_distribution(self.centre + deviations @ self.contrasts, self.possible)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +107,7 @@ class HierarchicalPosterior:
     model: _Model
     fits: tuple[_Fit, ...]
     shares: Reals  # weight of each fit, shape (fits,)
+    widening: float
 
     def draw(self, count: int, generator: Generator) -> Sets:
         """Return `count` plausible parameter sets, shape (count, R, k)."""
@@ -107,8 +115,19 @@ class HierarchicalPosterior:
         sets = np.empty((count, *self.mean.shape))
         for index in np.unique(chosen):
             (at,) = np.nonzero(chosen == index)
-            sets[at] = _draw(self.model, self.fits[index], len(at), generator)
+            sets[at] = self._draw(self.fits[index], len(at), generator)
         return sets
+
+    def _draw(self, fit: _Fit, count: int, generator: Generator) -> Sets:
+        model = self.model
+        normal = np.sqrt(self.widening) * generator.standard_normal((len(fit.main), count))
+        main = (fit.main[:, None] + np.linalg.solve(fit.factor.T, normal)).T
+        main_part = model.design @ main.reshape(count, -1, len(model.tilt))
+        means = model.rows(_row_means(model, fit, main_part))
+        cover = fit.row_covariance
+        left = np.trace(cover) - np.einsum("ij,rjl,li->r", cover, fit.weights, cover, optimize=True)
+        spread = np.broadcast_to(self.widening * left, means.shape[:-1])
+        return dirichlet_like(means, spread, generator)
 
 
 def fits_in(family: NoisyFamily) -> bool:
@@ -126,7 +145,7 @@ def fits_in(family: NoisyFamily) -> bool:
 def hierarchical_posterior(family: NoisyFamily) -> HierarchicalPosterior:
     """Return the posterior of a family's mechanism."""
     model = _model_of(family)
-    mean = np.broadcast_to(family.base, family.table.shape)
+    mean = family.centre
     strengths = _strengths(family)
     for _ in range(_PASSES):
         errors = _errors(family, model, mean)
@@ -138,8 +157,8 @@ def hierarchical_posterior(family: NoisyFamily) -> HierarchicalPosterior:
             share * _row_means(model, fit, (model.design @ fit.main.reshape(-1, len(model.tilt))))
             for share, fit in zip(shares, fits, strict=True)
         )
-        mean = to_simplex(model.base + deviation @ model.contrasts, model.base)
-    return HierarchicalPosterior(mean, model, tuple(fits), shares)
+        mean = model.rows(np.asarray(deviation))
+    return HierarchicalPosterior(mean, model, tuple(fits), shares, widening(family, mean))
 
 
 def _strengths(family: NoisyFamily) -> list[Strength]:
@@ -156,12 +175,15 @@ def _model_of(family: NoisyFamily) -> _Model:
     q, totals = family.base, family.reliable_totals[:, None]
     contrasts = helmert(family.codes)[1:]
     spread = np.diag(q) - np.outer(q, q)
-    deviations = (family.table - family.totals[:, None] * q) @ contrasts.T / totals
+    table = family.table if family.possible is None else np.where(family.possible, family.table, 0)
+    deviations = (table - family.totals[:, None] * family.centre) @ contrasts.T / totals
     return _Model(
         base=q,
         contrasts=contrasts,
         covariance=contrasts @ spread @ contrasts.T,
         tilt=contrasts @ _tilt(family),
+        centre=family.centre,
+        possible=family.possible,
         design=main_effects(family.parent_sizes),
         deviations=deviations,
     )
@@ -189,14 +211,20 @@ def main_effects(parent_sizes: tuple[int, ...]) -> Reals:
 
 def _errors(family: NoisyFamily, model: _Model, mean: Rows) -> Reals:
     """Return S_r at an estimate of theta, shape (R, h, h)."""
-    theta = np.maximum(mean, 0.25 * model.base)  # a code seen in no row may still be drawn
-    theta /= theta.sum(axis=1, keepdims=True)
     totals = family.reliable_totals[:, None, None]
+    theta = _doubted(family, mean)
     projected = theta @ model.contrasts.T
     outer = projected[:, :, None] * projected[:, None, :]
     sampled = (model.contrasts * theta[:, None, :]) @ model.contrasts.T - outer
     noise = family.contrast_variance * np.eye(len(model.tilt)) + family.total_variance * outer
     return np.asarray((noise + totals * sampled) / totals**2)
+
+
+def _doubted(family: NoisyFamily, mean: Rows) -> Rows:
+    """Return an estimate with a person, and half a deviation of noise, of the centre added."""
+    totals = family.reliable_totals[:, None]
+    added = 1.0 + 0.5 * np.sqrt(family.contrast_variance)
+    return np.asarray((totals * mean + added * family.centre) / (totals + added))
 
 
 def _fit(model: _Model, errors: Reals, strength: Strength) -> _Fit:
@@ -247,17 +275,6 @@ def _row_means(model: _Model, fit: _Fit, main_part: Reals) -> Reals:
     residual = model.deviations - main_part
     own = np.einsum("rij,...rj->...ri", fit.weights, residual) @ fit.row_covariance
     return np.asarray(main_part + own)
-
-
-def _draw(model: _Model, fit: _Fit, count: int, generator: Generator) -> Sets:
-    normal = np.sqrt(WIDENING) * generator.standard_normal((len(fit.main), count))
-    main = (fit.main[:, None] + np.linalg.solve(fit.factor.T, normal)).T
-    main_part = model.design @ main.reshape(count, -1, len(model.tilt))
-    deviation = _row_means(model, fit, main_part)
-    means = to_simplex(model.base + deviation @ model.contrasts, model.base)
-    cover = fit.row_covariance
-    left = np.trace(cover) - np.einsum("ij,rjl,li->r", cover, fit.weights, cover, optimize=True)
-    return dirichlet_like(means, np.broadcast_to(WIDENING * left, means.shape[:-1]), generator)
 
 
 def _shares(fits: list[_Fit]) -> Reals:

@@ -24,6 +24,9 @@ def restricted(family: NoisyFamily, sizes: Sequence[int]) -> NoisyFamily:
         return family
     inside = tuple(slice(size) for size in sizes)
     table = family.table.reshape(full)[inside].reshape(-1, codes)
+    consistent = family.consistent
+    if consistent is not None:
+        consistent = consistent.reshape(full)[inside].reshape(-1, codes)
     shares = _node_shares(family, codes)
     totals = family.totals.reshape(family.parent_sizes)[inside[:-1]].ravel()
     base = family.base[:codes] / family.base[:codes].sum()
@@ -34,6 +37,7 @@ def restricted(family: NoisyFamily, sizes: Sequence[int]) -> NoisyFamily:
         base=base,
         parent_sizes=tuple(parents),
         scores=None if family.scores is None else family.scores[:codes],
+        consistent=consistent,
     )
 
 

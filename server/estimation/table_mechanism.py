@@ -10,9 +10,8 @@ from protocol.study.mechanisms import REGRESSION_KINDS
 from protocol.study.study import Study
 from protocol.study.variables import Survival
 from server.causal.mechanism import Caution, Censoring, Parts, TableMechanism, apportion
-from server.estimation.diagonal import diagonal_posterior
+from server.estimation.blend import table_posterior
 from server.estimation.family import NoisyFamily, Posterior, Sets
-from server.estimation.hierarchy import fits_in, hierarchical_posterior
 from server.estimation.selection import restricted
 from server.estimation.survival import censoring_shares, event_shares
 from server.estimation.table_regression import fit_table_regression
@@ -31,7 +30,7 @@ def table_mechanism(
     seen = restricted(noisy, study.model_sizes(family.clique))
     if family.mechanism.kind in REGRESSION_KINDS:
         return _regression(study, family, seen, draws, generator)
-    posterior = _posterior(seen)
+    posterior = table_posterior(seen)
     parts = [apportion(sets) for sets in _batches(posterior, draws, generator)]
     return _mechanism(study, family, seen, posterior.mean, np.concatenate(parts))
 
@@ -48,10 +47,6 @@ def survival_cautions(family: Family, noisy: NoisyFamily) -> Sequence[Caution]:
         "by the prior. Ask for a larger budget, fewer intervals or fewer parents."
     )
     return (Caution(family.node, "few-events", text),)
-
-
-def _posterior(family: NoisyFamily) -> Posterior:
-    return hierarchical_posterior(family) if fits_in(family) else diagonal_posterior(family)
 
 
 def _batches(posterior: Posterior, draws: int, generator: Generator) -> list[Sets]:
@@ -83,7 +78,7 @@ def _mechanism(
 def _survival(
     study: Study, family: Family, noisy: NoisyFamily, draws: int, generator: Generator
 ) -> TableMechanism:
-    posterior = _posterior(noisy)
+    posterior = table_posterior(noisy)
     sets = np.concatenate(_batches(posterior, draws, generator))
     *parents, _ = study.model_sizes(family.clique)
     ends = censoring_shares(posterior.mean)

@@ -3,8 +3,8 @@
 1. Noisy residual tables become coordinates with independent noise of known variance (contrasts).
 2. Non-negative tables of all families that agree with each other give row totals and every
    child's own distribution (consistency).
-3. Each family keeps its unbiased noisy table: clipped counts are used for totals only, never as
-   counts of cells.
+3. Each family keeps its unbiased noisy table beside its consistent one; which is used for what
+   is for `blend` to say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,6 +69,7 @@ def _noisy_family(
         contrast_variance=float(by_contrast[:, 1:].mean()),
         total_variance=codes * float(by_contrast[:, 0].mean()),
         scores=scores,
+        consistent=rows,
     )
 
 

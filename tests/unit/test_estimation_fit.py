@@ -8,6 +8,7 @@ from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan, compile_plan
 from server.causal.mechanism import WHOLE
 from server.causal.model import Model
+from server.estimation import blend
 from server.estimation import table_mechanism as fitting
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit
@@ -102,7 +103,7 @@ def test_sum_of_noise_alone_has_an_interval_that_says_so() -> None:
 
 
 def test_very_large_families_are_fitted_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "fits_in", lambda _family: False)
+    monkeypatch.setattr(blend, "fits_in", lambda _family: False)
     made, _ = plan_of("mixed")
     model = fitted("mixed", 2_000_000)
     for node in made.nodes:
