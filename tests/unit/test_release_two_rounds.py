@@ -212,9 +212,10 @@ def test_rounds_of_all_kinds_of_variables_are_combined_and_verify(
     tmp_path: Path, text: str, model: Model
 ) -> None:
     text = text.replace("n_min = 3", "n_min = 2")
+    text = text.replace("budget = {", "synthetic = { rows = 300 }\nbudget = {")
     later = following(text).replace("rho = 0.5", "rho = 0.3")
-    vector = site_vector(model)
-    first, second = play_round(text, vector=vector), play_round(later, vector=vector, counter=2)
+    played: dict[str, Any] = {"vector": site_vector(model), "rows_per_site": 150}
+    first, second = play_round(text, **played), play_round(later, counter=2, **played)
     summary = write_release(
         tmp_path / "release", **second.arguments, followed=first.papers, now=NOW
     )
