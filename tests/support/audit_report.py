@@ -1,6 +1,6 @@
 """The audit at length: `python -m tests.support.audit_report`, tables for docs/privacy-audit.md.
 
-Twenty minutes of one core as it stands; noise from a seed repeats exactly, that of sites does not.
+A quarter of an hour of one core; noise from a seed repeats exactly, that of sites does not.
 """
 
 import argparse
