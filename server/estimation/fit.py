@@ -34,12 +34,13 @@ from server.causal.mechanism import (
 from server.causal.model import Model
 from server.causal.model_file import FEWEST_DRAWS, Provenance
 from server.causal.noise import check_seed
+from server.estimation.cautions import pile_cautions, survival_cautions, table_cautions
 from server.estimation.evidence import NoisySum
 from server.estimation.family import NoisyFamily
 from server.estimation.moment_matching import SimulatedParents
 from server.estimation.number_mechanism import number_mechanism, simulated_parents
 from server.estimation.placement import fit_placements
-from server.estimation.table_mechanism import survival_cautions, table_mechanism
+from server.estimation.table_mechanism import table_mechanism
 from server.estimation.tables import noisy_families
 
 POPULATIONS: tuple[Population, ...] = get_args(Population)
@@ -98,7 +99,7 @@ class _Fit:
             self._tables |= noisy_families(study, mine, others)
         self.placements = fit_placements(study, sums, draws, self._generator("placements"))
         self.mechanisms: dict[str, Mechanism] = {}
-        self.cautions: list[Caution] = []
+        self.cautions: list[Caution] = [*pile_cautions(study, sums)]
 
     def add(self, family: Family) -> None:
         """Fit one family; those before it in the graph have been added."""
@@ -113,8 +114,9 @@ class _Fit:
 
     def _table(self, family: Family) -> TableMechanism:
         noisy = self._tables[family.node]
+        self.cautions += table_cautions(family, noisy)
         if isinstance(self._study.variable(family.node), Survival):
-            self.cautions += survival_cautions(family, noisy)
+            self.cautions += survival_cautions(self._study, family, self._sums)
         generator = self._generator(family.node)
         return table_mechanism(self._study, family, noisy, self._draws, generator)
 

@@ -6,17 +6,25 @@ from typing import TypeAlias
 import numpy as np
 from numpy.random import Generator
 
-from protocol.study.families import Family
+from protocol.study.families import Family, visit_of
 from protocol.study.study import Study
+from protocol.study.time import BEFORE, FIRST, NOW, template_of
 from protocol.study.variables import Boolean, Count, Numeric
 from server.causal.compilation import compile_world
-from server.causal.mechanism import Caution, Mechanism, Placement, RegressionMechanism, Response
+from server.causal.mechanism import (
+    Caution,
+    Mechanism,
+    Placement,
+    RegressionMechanism,
+    Response,
+    at_node,
+)
 from server.causal.world import draw_world
+from server.estimation.cautions import bounds_cautions, mismatch_cautions, moment_cautions
 from server.estimation.evidence import NoisySum
 from server.estimation.gaussian import fit_gaussian
-from server.estimation.moment_matching import MatchedDraws, SimulatedParents, match_moments
+from server.estimation.moment_matching import SimulatedParents, match_moments
 from server.estimation.moments import (
-    NoisyMoments,
     Reals,
     Scale,
     natural,
@@ -24,8 +32,7 @@ from server.estimation.moments import (
     scale_of,
 )
 
-SIMULATED_PARENTS = 50_000
-_LARGEST_MISMATCH = 5.0  # standard deviations
+SIMULATED_PARENTS = 20_000
 
 _RESPONSES: Mapping[str, Response] = {
     "gaussian": "gaussian",
@@ -50,16 +57,17 @@ def number_mechanism(
     """Return the mechanism of a column fitted to moments, and what a reader should know of it."""
     moments = noisy_moments(study, family, sums)
     response = _RESPONSES[family.mechanism.kind]
-    cautions = list(_moment_cautions(family, moments))
+    cautions = [*moment_cautions(family, moments)]
     regressors = [scale_of(study, name) for name in family.regressors]
     own = scale_of(study, family.node)
     if response == "gaussian":
+        cautions += bounds_cautions(family, moments)
         found = fit_gaussian(moments, draws, generator)
         coefficients = natural(found.coefficients, regressors, own)
         scale, support = found.scale * own.half, found.support
     else:
         matched = match_moments(moments, response, upstream(), own, draws, generator)
-        cautions += _mismatch_cautions(family, matched)
+        cautions += mismatch_cautions(family, matched.mismatch)
         coefficients = _unscaled(matched.coefficients, regressors)
         scale, support = matched.dispersion, matched.support
     sizes = study.model_sizes(family.rows)
@@ -80,26 +88,36 @@ def number_mechanism(
 def simulated_parents(
     study: Study,
     family: Family,
-    mechanisms: Mapping[str, Mechanism],
+    columns: Mapping[str, Mechanism],
     placements: Mapping[str, Placement],
     seed: int,
 ) -> SimulatedParents:
-    """Return parents of a family drawn from the mechanisms of all nodes before it.
+    """Return parents of a family drawn from the mechanisms of all columns before it.
 
-    Precondition: the study has no visits, so that columns are nodes.
+    Of a family of transitions: those at the second visit, later ones needing the family itself.
     """
-    nodes = [node for node in study.causal_graph.nodes if node in mechanisms]
+    graph = study.causal_graph
+    mechanisms = {
+        node: at_node(columns[template_of(node)], node, graph.parents[node])
+        for node in graph.nodes
+        if template_of(node) in columns and (visit_of(node) or 0) < 2
+    }
     rows = draw_world(compile_world(study, mechanisms, placements), seed, 0, SIMULATED_PARENTS)
-    place = {node: at for at, node in enumerate(nodes)}
+    place = {node: at for at, node in enumerate(mechanisms)}
     row = np.zeros(SIMULATED_PARENTS, dtype=np.intp)
     for name, size in zip(family.rows, study.model_sizes(family.rows), strict=True):
-        row = row * size + rows.codes[place[name]]
-    columns = [np.ones(SIMULATED_PARENTS)]
+        row = row * size + rows.codes[place[_at_second_visit(name)]]
+    found = [np.ones(SIMULATED_PARENTS)]
     for name in family.regressors:
-        scale, at = scale_of(study, name), place[name]
+        scale, at = scale_of(study, name), place[_at_second_visit(name)]
         values = rows.values[at] if at in rows.values else rows.codes[at].astype(np.float64)
-        columns.append(np.clip((values - scale.middle) / scale.half, -1.0, 1.0))
-    return SimulatedParents(row, np.array(columns).T)
+        found.append(np.clip((values - scale.middle) / scale.half, -1.0, 1.0))
+    return SimulatedParents(row, np.array(found).T)
+
+
+def _at_second_visit(column: str) -> str:
+    """Return the node of a column at visit 1; of others the column itself."""
+    return column.replace(NOW, "[1]").replace(BEFORE, FIRST)
 
 
 def _unscaled(coefficients: Reals, regressors: Sequence[Scale]) -> Reals:
@@ -116,27 +134,3 @@ def _bounds(study: Study, node: str) -> tuple[float, float]:
         case Boolean():
             return 0.0, 1.0
     raise AssertionError(f"a {variable.kind} is not fitted to moments")
-
-
-def _moment_cautions(family: Family, moments: NoisyMoments) -> Sequence[Caution]:
-    """Return a caution where the regressors' moments are not a positive matrix above the noise."""
-    gram = moments.pooled.matrices[0, :-1, :-1]
-    least = float(np.linalg.eigvalsh(gram)[0])
-    if least > np.sqrt(moments.pooled.variance):
-        return ()
-    text = (
-        f"The noise hides how the causes of {family.node} vary together: its coefficients are "
-        "decided by the prior, with wide intervals. Ask for a larger budget or fewer causes."
-    )
-    return (Caution(family.node, "moments-below-noise", text),)
-
-
-def _mismatch_cautions(family: Family, found: MatchedDraws) -> Sequence[Caution]:
-    if found.mismatch <= _LARGEST_MISMATCH:
-        return ()
-    text = (
-        f"The causes of {family.node}, as the mechanisms before it draw them, differ from the "
-        f"released moments by {found.mismatch:.0f} standard deviations: its coefficients may be "
-        "biased. Add the arrows that are missing between its causes."
-    )
-    return (Caution(family.node, "parents-mismatch", text),)

@@ -40,7 +40,7 @@ def fit_placements(
         name = base_name(block.clique[0])
         variable = study.variable(name)
         assert isinstance(variable, Numeric)  # noqa: S101 -- only these have histograms
-        counts, variance = _combined(sums, block.clique)
+        counts, variance = histogram_counts(sums, block.clique)
         edges = np.array([float(edge) for edge in variable.part_edges])
         found[name] = Placement(
             name,
@@ -50,8 +50,8 @@ def fit_placements(
     return found
 
 
-def _combined(sums: Sequence[NoisySum], clique: Clique) -> tuple[Reals, float]:
-    """Return the counts of all rounds by inverse variance, and the variance of their noise."""
+def histogram_counts(sums: Sequence[NoisySum], clique: Clique) -> tuple[Reals, float]:
+    """Return the parts' counts of all rounds by inverse variance, and the variance of noise."""
     weighted, precision = np.zeros(1), 0.0
     for noisy in sums:
         block = noisy.plan.block(clique, kind="histogram")
