@@ -1,7 +1,5 @@
 """Mechanisms of all kinds that are fitted to the noisy table of their family."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.random import Generator
 
@@ -9,7 +7,7 @@ from protocol.study.families import Family
 from protocol.study.mechanisms import REGRESSION_KINDS
 from protocol.study.study import Study
 from protocol.study.variables import Survival
-from server.causal.mechanism import Caution, Censoring, Parts, TableMechanism, apportion
+from server.causal.mechanism import Censoring, Parts, TableMechanism, apportion
 from server.estimation.blend import table_posterior
 from server.estimation.family import NoisyFamily, Posterior, Sets
 from server.estimation.selection import restricted
@@ -17,7 +15,6 @@ from server.estimation.survival import censoring_shares, event_shares
 from server.estimation.table_regression import fit_table_regression
 
 _CELLS_AT_ONCE = 2**22
-_FEWEST_EVENTS = 5.0  # in standard deviations of their noise
 
 
 def table_mechanism(
@@ -33,20 +30,6 @@ def table_mechanism(
     posterior = table_posterior(seen)
     parts = [apportion(sets) for sets in _batches(posterior, draws, generator)]
     return _mechanism(study, family, seen, posterior.mean, np.concatenate(parts))
-
-
-def survival_cautions(family: Family, noisy: NoisyFamily) -> Sequence[Caution]:
-    """Return a caution where the events cannot be told from noise."""
-    intervals = noisy.codes // 2
-    events = float(noisy.table[:, :intervals].sum())
-    deviation = np.sqrt(noisy.contrast_variance * intervals * len(noisy.table))
-    if events >= _FEWEST_EVENTS * deviation:
-        return ()
-    text = (
-        f"Events of {family.node} cannot be told from noise: hazards and their ratios are decided "
-        "by the prior. Ask for a larger budget, fewer intervals or fewer parents."
-    )
-    return (Caution(family.node, "few-events", text),)
 
 
 def _batches(posterior: Posterior, draws: int, generator: Generator) -> list[Sets]:

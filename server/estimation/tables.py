@@ -9,6 +9,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from protocol.study.families import Family
 from protocol.study.study import Study
 from protocol.study.variables import Ordinal
@@ -16,7 +18,7 @@ from server.estimation.combination import combined
 from server.estimation.consistency import consistent_tables
 from server.estimation.contrasts import Reals, family_map, layout_of
 from server.estimation.evidence import NoisySum
-from server.estimation.family import NoisyFamily, base_distribution
+from server.estimation.family import NoisyFamily, Possible, base_distribution
 
 
 def noisy_families(
@@ -38,7 +40,8 @@ def noisy_families(
     layout = layout_of(noisy, sizes)
     observed, variance = combined([noisy, *earlier], layout)
     maps = [family_map(family.clique, layout) for family in families]
-    consistent = consistent_tables(maps, observed, variance)
+    possible = [_possible(study, family) for family in families]
+    consistent = consistent_tables(maps, observed, variance, possible)
     return {
         family.node: _noisy_family(
             table,
@@ -46,9 +49,20 @@ def noisy_families(
             one.cell_variance(variance),
             _scores(study, family),
             float(family_map((family.node,), layout).cell_variance(variance).mean()),
+            mask,
         )
-        for family, one, table in zip(families, maps, consistent, strict=True)
+        for family, one, table, mask in zip(families, maps, consistent, possible, strict=True)
     }
+
+
+def _possible(study: Study, family: Family) -> Possible | None:
+    """Return which measured cells can be: what a study rules out, it rules out in the model."""
+    declared = study.possible(family)
+    if declared is None:
+        return None
+    found = np.ones(study.sizes(family.clique), dtype=np.bool_)
+    found[tuple(slice(size) for size in declared.shape)] = declared
+    return found
 
 
 def _noisy_family(
@@ -57,6 +71,7 @@ def _noisy_family(
     variances: Reals,
     scores: tuple[float | None, ...] | None,
     own_variance: float,
+    possible: Possible | None,
 ) -> NoisyFamily:
     """Return one family; arrays have the family's shape, `own_variance` is the child's table's."""
     codes = consistent.shape[-1]
@@ -70,6 +85,7 @@ def _noisy_family(
         total_variance=codes * float(by_contrast[:, 0].mean()),
         scores=scores,
         consistent=rows,
+        possible=None if possible is None else possible.reshape(-1, codes),
     )
 
 
