@@ -40,7 +40,7 @@ _DOUBT = 4.0
 _NEGLIGIBLE = 1e-3  # weight of a spread
 _LARGEST_SLOPE = 1.5  # in standard deviations of the response per one of the regressor
 _LARGEST_VARIANCE = 1.0  # of a number between -1 and 1
-_SMALLEST_VARIANCE = 1e-8
+_SMALLEST_VARIANCE = 1e-7  # that of rounding to 1 / 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,7 +201,8 @@ def _fit(rows: _Rows, centre: _Normal, around: Reals, together: _Fit | None) -> 
         told = rows.known @ np.linalg.solve(errors, rows.known)
         precision = told + prior
         pull = np.einsum("rij,rj->ri", told, rows.solved)
-        found, log_evidence = _prior_mean(rows, centre, around, errors)
+        found, log_evidence = _prior_mean(rows, centre, around, told)
+        log_evidence -= 0.5 * float(np.linalg.slogdet(errors)[1].sum())
         mean = np.linalg.solve(precision, (pull + found.mean @ prior)[..., None])[..., 0]
         covariance = np.linalg.inv(precision)
         moved = covariance @ prior
@@ -211,20 +212,24 @@ def _fit(rows: _Rows, centre: _Normal, around: Reals, together: _Fit | None) -> 
 
 
 def _prior_mean(
-    rows: _Rows, centre: _Normal, around: Reals, errors: Matrices
+    rows: _Rows, centre: _Normal, around: Reals, told: Matrices
 ) -> tuple[_Normal, float]:
-    """Return the posterior of the rows' prior mean, and the log density of G A^-1 a."""
-    spread = errors + rows.known @ around @ rows.known
-    left = np.einsum("rij,rj->ri", rows.known, rows.solved - centre.mean)
-    weighted = np.linalg.solve(spread, left[..., None])[..., 0]
-    told = (rows.known @ np.linalg.solve(spread, rows.known)).sum(axis=0)
-    target = np.einsum("rij,rj->i", rows.known, weighted)
-    share = np.eye(len(target)) + centre.covariance @ told  # prior covariance over posterior's
+    """Return the posterior of the rows' prior mean, and the log density of A^-1 a up to O.
+
+    `told` are the precisions with which A^-1 a is observed given a row's own coefficients.
+    """
+    identity = np.eye(len(around))
+    excess = identity + told @ around
+    seen = np.linalg.solve(excess, told)  # precisions given the prior mean
+    left = rows.solved - centre.mean
+    weighted = np.einsum("rij,rj->ri", seen, left)
+    share = identity + centre.covariance @ seen.sum(axis=0)  # prior covariance over posterior's
     covariance = np.linalg.solve(share, centre.covariance)
     covariance = (covariance + covariance.T) / 2
+    target = weighted.sum(axis=0)
     moved = covariance @ target
     fit = float((left * weighted).sum() - target @ moved)
-    log_size = np.linalg.slogdet(spread)[1].sum() + np.linalg.slogdet(share)[1]
+    log_size = np.linalg.slogdet(excess)[1].sum() + np.linalg.slogdet(share)[1]
     return _Normal(centre.mean + moved, covariance), -0.5 * (float(log_size) + fit)
 
 
