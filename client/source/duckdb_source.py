@@ -179,7 +179,7 @@ class DuckDBSource:
         variable = self._columns.study.variable(column)
         if not isinstance(variable, Numeric):
             raise TypeError("a histogram of what is no number")
-        return len(variable.part_edges) - 1
+        return variable.parts
 
     def _check_columns(self) -> None:
         self._columns.check()

@@ -23,7 +23,7 @@ from client.source.numbers import (
     steps_of,
     value_of,
 )
-from client.source.rule_columns import levels, numbers, rule_column, truths
+from client.source.rule_columns import ColumnAlgebra, levels, numbers, rule_column, truths
 from client.source.site_table import Mapping
 from client.source.spelling import spellings
 from protocol.study.expression_algebra import Kind, Operand, recoding
@@ -126,13 +126,16 @@ class Values:
         if isinstance(domain, Numeric | Count):
             code = self._read(variable, domain, cell_of(domain.edges))
         else:
-            found = self._rule(variable)
-            code = found.column.cast("int32")
-            if found.kind is Kind.LEVEL:
-                codes = enumerate(recoding(found.labels, domain.labels))
-                cases = ((code == place, code_literal(each)) for place, each in codes)
-                code = ibis.cases(*cases, else_=code_literal(None))
+            code = self._level_of_rule(variable)
         return code.fill_null(code_literal(domain.missing_code))
+
+    def _level_of_rule(self, variable: str) -> Column:
+        """Return the code of the truth or the level that a rule computes, NULL if missing."""
+        found, labels = self._rule(variable), self._study.variables[variable].labels
+        code = found.column
+        if found.kind is Kind.LEVEL:
+            code = ColumnAlgebra().recoded(code, recoding(found.labels, labels))
+        return code.cast("int32")
 
     def _rule(self, variable: str) -> Operand[Column]:
         """Return what the rule of a variable computes from its parents in the same row."""
@@ -148,9 +151,12 @@ class Values:
         domain = self._study.variables[variable]
         if isinstance(domain, Numeric | Count):
             return numbers(self._read(variable, domain, value_of(domain)))
-        code = self.code(variable)
-        if domain.missing_code is not None:
-            code = code.nullif(domain.missing_code)
+        if self._study.mechanism(variable).uses == "none":
+            code = self._level_of_rule(variable)  # in which nothing has to be undone
+        else:
+            code = self.code(variable)
+            if domain.missing_code is not None:
+                code = code.nullif(domain.missing_code)
         labels = tuple(label for label in domain.labels if label != MISSING)
         return truths(code) if KINDS[domain.kind] is Kind.TRUTH else levels(code, labels)
 

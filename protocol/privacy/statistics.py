@@ -143,11 +143,7 @@ def _residuals(study: Study, population: Population) -> Iterator[WantedStatistic
         for family in study.families
         if family.mechanism.uses == "table" and family.population == population
     ]
-    for family in families:
-        check_family(family.clique, family.sizes)
-    rank = _ranks(study)
-    cliques = {clique for family in families for clique in subsets(family.clique)} | {()}
-    check_length(sum(prod(study.sizes(clique)) for clique in cliques))
+    rank, cliques = _ranks(study), _cliques(families, study)
     coefficients = {(): Fraction(1)} | objective(families)
     unit, rows = _unit(study, population), _row_bound(study)
     for clique in sorted(cliques, key=lambda one: (len(one), [rank[name] for name in one])):
@@ -165,6 +161,19 @@ def _residuals(study: Study, population: Population) -> Iterator[WantedStatistic
         )
 
 
+def _cliques(families: Sequence[WeightedFamily], study: Study) -> set[Clique]:
+    """Return all subsets of all families, the empty one always; refused as soon as too many."""
+    found: set[Clique] = {()}
+    length = 1
+    for family in families:
+        check_family(family.clique, family.sizes)
+        new = set(subsets(family.clique)) - found
+        length += sum(prod(study.sizes(clique)) for clique in new)
+        check_length(length)
+        found |= new
+    return found
+
+
 def _ranks(study: Study) -> dict[str, int]:
     """Return the place of every column: that of the node that it is at visit 0 or 1."""
     nodes = {node: place for place, node in enumerate(study.causal_graph.nodes)}
@@ -179,7 +188,7 @@ def _histograms(study: Study) -> Iterator[WantedStatistic]:
         variable = study.variables[name]
         if not isinstance(variable, Numeric) or variable.detail == 1:
             continue
-        cells = len(variable.part_edges) - 1
+        cells = variable.parts
         changing = study.time is not None and name not in study.time.static
         yield WantedStatistic(
             kind="histogram",

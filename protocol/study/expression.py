@@ -9,9 +9,10 @@ operations listed here, and nothing else: so a rule can read nothing but its par
 import json
 import keyword
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from protocol.study.quantities import decimal_text
 
@@ -71,8 +72,9 @@ class Apply:
 
     Operations are those listed above, `negative`, `not`, `in` (value, candidates ..),
     `is_missing`, and `cases` (condition, value, condition, value, .., default). `size` counts
-    parts; `depth` takes every case of `cases` as inside the one before it, and a comparison
-    twice: it takes an engine as much to write.
+    parts, those of the value of `in` once per candidate, as they are computed; `depth` takes every
+    case of `cases` as inside the one before it, and a comparison twice: it takes an engine as much
+    to write.
     """
 
     operation: str
@@ -81,11 +83,41 @@ class Apply:
     depth: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        cases = self.operation == "cases"
-        below = (part.depth + at // 2 * cases for at, part in enumerate(self.operands))
-        object.__setattr__(self, "size", 1 + sum(part.size for part in self.operands))
-        weight = 2 if self.operation in COMPARISONS else 1
-        object.__setattr__(self, "depth", weight + max(below))
+        parts = [Extent(part.size, part.depth) for part in self.operands]
+        found = combined(self.operation, parts)
+        object.__setattr__(self, "size", found.size)
+        object.__setattr__(self, "depth", found.depth)
+
+
+class Extent(NamedTuple):
+    """How large an expression is: its parts, and how many of them are inside one another."""
+
+    size: int
+    depth: int
+
+
+ONE_PART = Extent(1, 1)
+
+
+def combined(operation: str, operands: Sequence[Extent]) -> Extent:
+    """Return the extent of an operation on operands; see `Apply`."""
+    cases = operation == "cases"
+    below = (part.depth + at // 2 * cases for at, part in enumerate(operands))
+    weight = 2 if operation in COMPARISONS else 1
+    size = 1 + sum(part.size for part in operands)
+    if operation == "in":
+        size += operands[0].size * (len(operands) - 2)
+    return Extent(size, weight + max(below))
+
+
+def extent_of(node: "Node", reads: Mapping[str, Extent]) -> Extent:
+    """Return the extent of an expression in which a name stands for what is in `reads`."""
+    match node:
+        case Name(name):
+            return reads.get(name, ONE_PART)
+        case Apply(operation, operands):
+            return combined(operation, [extent_of(part, reads) for part in operands])
+    return ONE_PART
 
 
 Node: TypeAlias = Number | Truth | Text | Name | Apply

@@ -4,14 +4,25 @@ In a longitudinal study one rule serves all visits: it reads values of the same 
 and static variables; at the first visit x[t] is x[0].
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from protocol.study import expression_types
-from protocol.study.expression import Expression
+from protocol.study.expression import (
+    MAX_DEPTH,
+    MAX_PARTS,
+    ONE_PART,
+    Expression,
+    Extent,
+    extent_of,
+)
 from protocol.study.families import Family
 from protocol.study.problems import Path, Problem, listed, quote
 from protocol.study.structure import Structure
 from protocol.study.time import BEFORE, FIRST, NOW, base_name
+
+MAX_PARTS_IN_ALL = 5000  # takes a query engine half a minute to plan
+LABELS_PER_PART = 64
+READING = 2  # how deep a query engine writes that a rule is read by another
 
 
 def rule_problems(structure: Structure) -> Iterator[Problem]:
@@ -21,6 +32,7 @@ def rule_problems(structure: Structure) -> Iterator[Problem]:
         for family in structure.families()
         if family.node.endswith(FIRST)
     }
+    yield from _extent_problems(structure)
     for family in structure.families():
         rule = family.mechanism.expression
         if rule is None or family.node.endswith(FIRST):
@@ -28,6 +40,46 @@ def rule_problems(structure: Structure) -> Iterator[Problem]:
         name = base_name(family.node)
         in_time = [*_time_problems(family, first.get(name))]
         yield from in_time or _reading_problems(structure, family, rule)
+
+
+def _extent_problems(structure: Structure) -> Iterator[Problem]:
+    """Yield rules that are too much for a site's query.
+
+    There a rule is written out wherever another reads it: a chain of short rules that read one
+    another twice would double the query at every step.
+    """
+    extents: dict[str, Extent] = {}
+    total = 0
+    for name in structure.order():
+        rule = structure.mechanisms[name].expression
+        if rule is None:
+            continue
+        where: Path = ("mechanisms", name, "value")
+        reads = {column: _as_read(structure, column, extents) for column in rule.names}
+        found = extent_of(rule.root, reads)
+        total += found.size
+        if found.size > MAX_PARTS or found.depth > MAX_DEPTH:
+            expected = (
+                f"at most {MAX_PARTS} parts, {MAX_DEPTH} inside one another, with those of the "
+                "rules that it reads"
+            )
+            yield Problem(where, expected, "more", "it without rules that read rules")
+            return
+        if total > MAX_PARTS_IN_ALL:
+            expected = f"at most {MAX_PARTS_IN_ALL} parts in all rules together"
+            yield Problem(where, expected, "more", "fewer, or shorter, rules")
+            return
+        extents[name] = Extent(found.size, found.depth + READING)
+
+
+def _as_read(structure: Structure, column: str, rules: Mapping[str, Extent]) -> Extent:
+    """Return the extent of a parent in a rule: with its own rule, and a list of its labels."""
+    name = base_name(column)
+    found = rules.get(name, ONE_PART)
+    variable = structure.variables.get(name)
+    if variable is None or variable.kind not in ("categorical", "ordinal"):
+        return found
+    return Extent(found.size + variable.size // LABELS_PER_PART, found.depth)
 
 
 def _time_problems(family: Family, first: Family | None) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ Evenly spaced on the scale of the numbers, or of their logarithms. Edges of bins
 writes them; those of parts are rounded to 12 significant digits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -25,18 +25,22 @@ def part_edges(edges: Sequence[Decimal], parts: int, spacing: Spacing) -> tuple[
     inner = _linear if spacing == "linear" else _logarithmic
     found = [edges[0]]
     for low, high in pairwise(edges):
-        found += [inner(low, high, Fraction(part, parts)) for part in range(1, parts)]
-        found.append(high)
+        found += [*inner(low, high, parts), high]
     return tuple(found)
 
 
-def _linear(low: Decimal, high: Decimal, share: Fraction) -> Decimal:
-    value = Fraction(low) + (Fraction(high) - Fraction(low)) * share
-    return _SHOWN.divide(Decimal(value.numerator), Decimal(value.denominator))
+def _linear(low: Decimal, high: Decimal, parts: int) -> Iterator[Decimal]:
+    for part in range(1, parts):
+        value = Fraction(low) + (Fraction(high) - Fraction(low)) * Fraction(part, parts)
+        yield _SHOWN.divide(Decimal(value.numerator), Decimal(value.denominator))
 
 
-def _logarithmic(low: Decimal, high: Decimal, share: Fraction) -> Decimal:
-    start, end = _WORKING.ln(low), _WORKING.ln(high)
-    way = _WORKING.multiply(_WORKING.subtract(end, start), Decimal(share.numerator))
-    way = _WORKING.divide(way, Decimal(share.denominator))
-    return _SHOWN.plus(_WORKING.exp(_WORKING.add(start, way)))
+def _logarithmic(low: Decimal, high: Decimal, parts: int) -> Iterator[Decimal]:
+    if parts == 1:
+        return
+    start, width = _WORKING.ln(low), _WORKING.subtract(_WORKING.ln(high), _WORKING.ln(low))
+    for part in range(1, parts):
+        share = Fraction(part, parts)
+        way = _WORKING.multiply(width, Decimal(share.numerator))
+        way = _WORKING.divide(way, Decimal(share.denominator))
+        yield _SHOWN.plus(_WORKING.exp(_WORKING.add(start, way)))

@@ -228,9 +228,14 @@ class Numeric(_Edged):
         """Return the first and the last edge, to which values are clamped."""
         return Fraction(self.edges[0]), Fraction(self.edges[-1])
 
+    @property
+    def parts(self) -> int:
+        """Return the number of parts of all bins."""
+        return (len(self.edges) - 1) * self.detail
+
     @cached_property
     def part_edges(self) -> tuple[Decimal, ...]:
-        """Return the edges of all parts of all bins, strictly rising: bins * detail + 1 numbers."""
+        """Return the edges of all parts of all bins, strictly rising: `parts` + 1 numbers."""
         return part_edges(self.edges, self.detail, self.spacing)
 
     def _code_of_number(self, value: Value) -> int | None:
@@ -243,6 +248,9 @@ class Numeric(_Edged):
             problems.append(
                 Problem(("edges", 0), "edges above 0 where spacing is log", found, "0.1, say")
             )
+        if self.detail > 1 and self.parts > MAX_SIZE:  # before the edges of parts are computed
+            expected = f"at most {MAX_SIZE} parts of bins"
+            problems.append(Problem(("detail",), expected, str(self.parts), "detail = 1"))
         if not problems and any(low >= high for low, high in pairwise(self.part_edges)):
             expected = "parts of bins that 12 digits can tell apart"
             problems.append(Problem(("detail",), expected, str(self.detail), "detail = 1"))
@@ -331,12 +339,7 @@ class Survival(_Edged):
             problems.append(Problem(("edges", 0), "times from 0", found, "edges = [0, ...]"))
         if self.missing:
             problems.append(
-                Problem(
-                    ("missing",),
-                    "no MISSING: a row without is left out",
-                    "true",
-                    "false",
-                )
+                Problem(("missing",), "no MISSING: a row without is left out", "true", "false")
             )
         return problems
 

@@ -18,7 +18,9 @@ from protocol.privacy.conversion import epsilon_of, rho_of
 from protocol.privacy.expectation import cell_variance, expected_errors
 from protocol.privacy.limits import check_overflow
 from protocol.privacy.plan import StatisticsPlan, check_within_budget, compile_plan
+from protocol.privacy.residuals import subsets
 from protocol.study.document import parse_study
+from protocol.study.graph import Clique
 from protocol.study.study import Study
 from tests.support.studies import STUDY_TEXT, edited, measured_study
 
@@ -150,6 +152,22 @@ def test_a_family_with_too_many_subsets_is_refused_before_they_are_listed() -> N
     parents = [f"p{number}" for number in range(16)]
     study = measured_study(dict.fromkeys([*parents, "node"], 2), [f"{p} -> node" for p in parents])
     assert _refusal_of(study).code == "plan-too-large"
+
+
+def test_a_plan_of_too_many_subsets_is_refused_before_those_of_all_families_are_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"v{number:02}" for number in range(40)]
+    edges = [f"{a} -> {b}" for at, b in enumerate(names) for a in names[max(0, at - 14) : at]]
+    listed: list[Clique] = []
+
+    def counted(family: Clique) -> tuple[Clique, ...]:
+        listed.append(family)
+        return subsets(family)
+
+    monkeypatch.setattr("protocol.privacy.statistics.subsets", counted)
+    assert _refusal_of(measured_study(dict.fromkeys(names, 2), edges)).code == "plan-too-large"
+    assert len(listed) < 20
 
 
 def test_a_plan_of_too_many_cells_is_refused() -> None:

@@ -1,18 +1,20 @@
 """What rules and indicators of missing values compute at a site."""
 
+from itertools import pairwise
 from pathlib import Path
 
+import ibis
 import pytest
 
 from client.source.duckdb_source import DuckDBSource
 from client.source.site_table import Mapping, SiteData
+from client.source.values import Values
 from protocol.errors import UsageError
 from protocol.study.document import parse_study
 from tests.support.tables_records import Records, records
 from tests.support.tables_source import open_records
 
-STUDY = parse_study(
-    """
+HEAD = """
 format = "concause-study/1"
 name = "rules"
 title = "Rules upon rules"
@@ -21,7 +23,10 @@ expires = 2031-01-01
 budget = { rho = 0.5 }
 cohort = { n_min = 3, tolerated_colluders = 0, threshold = 3 }
 trust = { aggregation = "masking" }
-
+"""
+STUDY = parse_study(
+    HEAD
+    + """
 [variables]
 age = { kind = "numeric", edges = [0, 50, 100] }
 ward = { kind = "categorical", levels = ["north", "south"], other = true, missing = true }
@@ -99,6 +104,28 @@ def test_computed_variables_need_no_column_and_others_are_named(tmp_path: Path) 
     assert "found none for ward." in refused.value.cause
     assert not found.ready
     assert [one.variable for one in found.variables if one.type is None] == ["ward"]
+
+
+@pytest.mark.parametrize(
+    "kind", ['kind = "categorical", levels = ["x", "y", "z"], missing = true', 'kind = "boolean"']
+)
+def test_rules_that_read_rules_do_not_multiply_the_query(kind: str) -> None:
+    names = [f"v{at}" for at in range(9)]
+    steps = list(pairwise(names))
+    rules = "\n".join(f'{b} = {{ kind = "rule", value = "{a}" }}' for a, b in steps)
+    study = parse_study(
+        f"""{HEAD}
+[variables]
+{chr(10).join(f"{name} = {{ {kind} }}" for name in names)}
+[mechanisms]
+{rules}
+[graph]
+edges = [{", ".join(f'"{a} -> {b}"' for a, b in steps)}]
+"""
+    )
+    values = Values(ibis.table({"v0": "string"}, name="records"), Mapping(), study)
+    length = {name: len(str(ibis.to_sql(values.code(name), dialect="duckdb"))) for name in names}
+    assert length["v8"] < 4 * length["v4"]  # sixteen times as long, if each step doubled it
 
 
 def test_a_column_of_the_name_of_a_rule_is_not_read(tmp_path: Path) -> None:

@@ -251,6 +251,14 @@ def test_a_rule_beyond_all_use_is_refused() -> None:
     assert f"at most {MAX_PARTS} parts" in refusal(nested).expected
 
 
+def test_the_value_of_in_counts_once_per_candidate_as_an_engine_computes_it() -> None:
+    nested = "x"
+    for _ in range(4):
+        nested = f"({nested} in (0, 1, 2, 3, 4)) + 0"
+    assert f"at most {MAX_PARTS} parts" in refusal(nested).expected
+    assert parse_rule("x in (1, 2, 3)").root.size == 1 + 3 + 3
+
+
 def test_a_deep_syntax_tree_is_refused_before_it_exhausts_the_reader() -> None:
     assert refusal("not " * 499 + "x").expected.startswith("at most")
     assert parse_rule("x" + ".a" * 900).names == {"x" + ".a" * 900}

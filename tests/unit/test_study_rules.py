@@ -1,11 +1,24 @@
 """Rules against the graph: what a rule reads are the parents of its variable."""
 
+import json
+from itertools import pairwise
+
 import pytest
 
 from protocol.errors import UsageError
 from protocol.study.document import parse_study
 from tests.support.studies import MIXED_TEXT, VISITS_TEXT, edited
 
+HEAD = """
+format = "concause-study/1"
+name = "chain"
+title = "Rules upon rules"
+author = "Tests"
+expires = 2031-01-01
+budget = { rho = 0.5 }
+cohort = { n_min = 3, tolerated_colluders = 0, threshold = 3 }
+trust = { aggregation = "masking" }
+"""
 RULE = "where(sex == 'male', 0.1, 0.05) * age"
 LOW = 'value = "load[t] < 2"'
 
@@ -109,3 +122,55 @@ def _refusal_of(text: str) -> str:
         parse_study(text)
     assert refusal.value.code == "study-invalid"
     return str(refusal.value)
+
+
+NUMBER = 'kind = "numeric", edges = [0, 1, 2]'
+LEVELS = f'kind = "categorical", levels = {json.dumps([str(level) for level in range(640)])}'
+
+
+def _computed(rules: dict[str, str], edges: list[tuple[str, str]], kind: str = NUMBER) -> str:
+    """Return a study whose variables are all of one kind, most of them computed by `rules`."""
+    names = sorted({name for edge in edges for name in edge})
+    return "\n".join(
+        [
+            HEAD,
+            "[variables]",
+            *(f"{name} = {{ {kind} }}" for name in names),
+            "[mechanisms]",
+            *(f'{name} = {{ kind = "rule", value = "{value}" }}' for name, value in rules.items()),
+            "[graph]",
+            f"edges = {json.dumps([f'{cause} -> {effect}' for cause, effect in edges])}",
+        ]
+    )
+
+
+def _chain(value: str, length: int, kind: str = NUMBER) -> str:
+    """Return a study in which each of `length` variables is computed from the one before it."""
+    edges = list(pairwise(f"v{at}" for at in range(length + 1)))
+    return _computed({effect: value.format(cause) for cause, effect in edges}, edges, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (_chain("{0} + {0}", 9), "at most 1000 parts, 32 inside one another"),  # doubles each time
+        (_chain("{0} + 1", 12), "at most 1000 parts, 32 inside one another"),
+        (_chain("{0} + {0} + {0} + {0} + {0} + {0} + {0}", 5), "at most 1000 parts"),
+        (_chain(f"where(({' or '.join(['{0} == {0}'] * 50)}), {{0}}, {{0}})", 1, LEVELS), "1000"),
+    ],
+)
+def test_rules_that_a_query_would_write_out_at_great_length_are_refused(
+    text: str, expected: str
+) -> None:
+    assert expected in _refusal_of(text)
+
+
+def test_rules_that_are_too_much_together_are_refused() -> None:
+    value = f"min({', '.join(['a'] * 450)})"
+    names = [f"v{at}" for at in range(12)]
+    text = _computed(dict.fromkeys(names, value), [("a", name) for name in names])
+    assert "at most 5000 parts in all rules together" in _refusal_of(text)
+
+
+def test_a_chain_of_rules_that_a_query_can_hold_is_not_refused() -> None:
+    assert len(parse_study(_chain("{0} + {0}", 7)).rules) == 7

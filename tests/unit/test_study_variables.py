@@ -259,6 +259,7 @@ def test_without_detail_the_parts_are_the_bins(spacing: Literal["linear", "log"]
         ({"edges": (0, 1, 2), "spacing": "log"}, "edges above 0"),
         ({"edges": (10**14, 10**14 + 1, 10**14 + 2), "detail": 2}, "12 digits can tell apart"),
         ({"edges": (2, 1), "missing": True, "detail": 2}, "strictly rising edges"),
+        ({"edges": tuple(range(1, 67)), "detail": 64}, "at most 4096 parts of bins"),
     ],
 )
 def test_parts_that_cannot_be_told_apart_are_refused(
