@@ -88,7 +88,11 @@ def _about_mechanism(caution: Caution) -> Alert:
 
 
 def _about_answer(answer: Answer) -> Iterable[Alert]:
-    if answer.contains_null:
+    if answer.certain:
+        yield Alert(
+            Weight.CAUTION, f"Known before any data were seen: {answer.name}", answer.certain
+        )
+    elif answer.contains_null:
         null = "Zero" if answer.null == 0 else "A ratio of one"
         yield Alert(
             Weight.CAUTION,

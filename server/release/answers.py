@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 
+from protocol.study.questions import treated_nodes
 from protocol.study.sections import Measure, Question
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival
-from server.causal.effects import Method
+from server.causal.effects import Effect, Method
 from server.causal.model import Model
 
 LEVEL = 0.95
@@ -18,6 +19,13 @@ _QUANTITIES: Mapping[Measure, str] = {
     "restricted-mean": "difference in the time without",
     "hazard-ratio": "hazard ratio of",
 }
+_SHORT: Mapping[Measure, str] = {
+    "mean": "",
+    "risk": "difference in risk ",
+    "restricted-mean": "difference in time without it ",
+    "hazard-ratio": "hazard ratio ",
+}
+_NO_WIDTH = 1e-12  # what rounding may leave of an interval without any
 
 
 class Agreement(Enum):
@@ -42,6 +50,7 @@ class Answer:
     unit: str  # of the outcome; empty if it has none
     method: Method = "exact"
     monte_carlo_error: float = 0.0  # standard error of the estimate by simulation alone
+    certain: str = ""  # why no data were asked, where the study alone says what the effect is
 
     @property
     def null(self) -> float:
@@ -56,8 +65,12 @@ class Answer:
     @property
     def quantity(self) -> str:
         """What is compared, for the name of an axis."""
-        unit = f" ({self.unit})" if self.unit else ""
-        return f"{_QUANTITIES[self.question.measure]} {self.question.outcome}{unit}"
+        return quantity_of(self.question.measure, self.question.outcome, self.unit)
+
+    @property
+    def kind(self) -> str:
+        """What to write before the estimate; empty for a difference of means."""
+        return _SHORT[self.question.measure]
 
     @property
     def agreement(self) -> Agreement | None:
@@ -78,6 +91,36 @@ class Answer:
 def answer_questions(study: Study, model: Model) -> tuple[Answer, ...]:
     """Return the answer to every question of the study, in its order."""
     return tuple(_answer(study, question, model) for question in study.questions)
+
+
+def quantity_of(measure: Measure, outcome: str, unit: str) -> str:
+    """Return what is compared, with its unit, for the name of an axis or a column."""
+    return f"{_QUANTITIES[measure]} {outcome}{f' ({unit})' if unit else ''}"
+
+
+def unit_of(study: Study, outcome: str, measure: Measure) -> str:
+    """Return the unit that an effect on `outcome` has; empty if it has none."""
+    variable = study.variable(outcome)
+    if isinstance(variable, Survival):
+        return variable.unit if measure == "restricted-mean" else ""
+    return variable.unit if isinstance(variable, Numeric | Count) else ""
+
+
+def certainty_of(study: Study, effect: Effect) -> str:
+    """Return why an effect follows from the study alone, in a sentence; empty if it does not."""
+    graph, treatment, outcome = study.causal_graph, effect.treatment, effect.outcome
+    if not any(outcome in graph.descendants(node) for node in treated_nodes(graph, treatment)):
+        return (
+            f"The graph has no path from {treatment} to {outcome}: that there is no effect is "
+            "assumed, no data were asked."
+        )
+    if effect.high - effect.low > _NO_WIDTH:
+        return ""
+    return (
+        f"The same at all parameters that the release allows: {effect.treated} and "
+        f"{effect.reference} are in one bin of {treatment}, and its effects depend on it by its "
+        "bin alone, or all that is between them are rules."
+    )
 
 
 def number(value: float, significant: int = 3) -> str:
@@ -102,14 +145,8 @@ def _answer(study: Study, question: Question, model: Model) -> Answer:
         estimate=float(effect.estimate),
         low=float(effect.low),
         high=float(effect.high),
-        unit=_unit(study, question),
+        unit=unit_of(study, question.outcome, question.measure),
         method=effect.method,
         monte_carlo_error=effect.monte_carlo_error,
+        certain=certainty_of(study, effect),
     )
-
-
-def _unit(study: Study, question: Question) -> str:
-    outcome = study.variable(question.outcome)
-    if isinstance(outcome, Survival):
-        return outcome.unit if question.measure == "restricted-mean" else ""
-    return outcome.unit if isinstance(outcome, Numeric | Count) else ""

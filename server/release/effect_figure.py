@@ -63,7 +63,7 @@ def _axis_marks(answers: Sequence[Answer]) -> tuple[float, ...]:
     step = inner[1] - inner[0]
     first = inner[0] - step if inner[0] > low else inner[0]
     last = inner[-1] + step if inner[-1] < high else inner[-1]
-    return tuple(round(first + step * k, 12) for k in range(round((last - first) / step) + 1))
+    return tuple(round(first + step * k, 12) + 0.0 for k in range(round((last - first) / step) + 1))
 
 
 def _scale(low: float, high: float) -> Scale:

@@ -14,21 +14,22 @@ from markupsafe import Markup
 
 from protocol.study.quantities import decimal_text
 from protocol.study.study import Study
+from protocol.study.time import base_name
 from server.release.alerts import Alert
 from server.release.answers import LEVEL, Answer, number
 from server.release.basis import Basis
 from server.release.effect_figure import draw_effects
 from server.release.folder import synthetic_names
 from server.release.graph_figure import draw_graph
+from server.release.limits import limits_of
 from server.release.marginal_figure import draw_marginals
 from server.release.marginals import Marginal, noisy_rows
 from server.release.self_contained import POLICY
 from server.release.statement import (
     TRUST,
     Statement,
-    counted,
-    limits_of,
     rounded_up,
+    row_bound,
     small,
 )
 
@@ -92,7 +93,9 @@ def _headlines(findings: Findings) -> Mapping[str, object]:
         "delta": small(basis.plan.delta),
         "rho": rounded_up(basis.rho, 4),
         "rounds": _rounds(basis),
-        "row_bound": counted(basis.study.unit.max_rows_per_unit, "row"),
+        "row_bound": row_bound(basis.study),
+        "counted_rows": _counted_rows(basis.study),
+        "unseen": _unseen(basis.study, findings.marginals),
         "intervention": _intervention(findings.answers),
         "simulated": any(answer.method == "simulation" for answer in findings.answers),
     }
@@ -113,6 +116,17 @@ def _rounds(basis: Basis) -> str:
     )
 
 
+def _counted_rows(study: Study) -> str:
+    """Return what the released row count counts, in the plural."""
+    return "rows" if study.time is None else f"{study.unit.name}s at the first visit"
+
+
+def _unseen(study: Study, marginals: Sequence[Marginal]) -> str:
+    """Return the variables without a marginal, which were not measured by their levels."""
+    shown = {base_name(marginal.node) for marginal in marginals}
+    return ", ".join(name for name in study.variables if name not in shown)
+
+
 def _intervention(answers: Sequence[Answer]) -> str:
     if not answers:
         return ""
@@ -129,9 +143,8 @@ def verdict(study: Study, answers: Sequence[Answer]) -> str:
         return f"A causal model of {size} variables, and data drawn from it"
     main = answers[0]
     unit = f" {main.unit}" if main.unit else ""
-    kind = "hazard ratio " if main.question.measure == "hazard-ratio" else ""
     return (
-        f"{main.name}: {kind}{number(main.estimate)}{unit} "
+        f"{main.name}: {main.kind}{number(main.estimate)}{unit} "
         f"({LEVEL:.0%} interval {number(main.low)} to {number(main.high)})"
     )
 

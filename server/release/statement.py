@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from protocol.canonical import fraction_text
 from protocol.privacy.plan import Block, StatisticsPlan
 from protocol.privacy.statistics import BlockKind
+from protocol.study.study import Study
 from server.release.basis import Basis
+from server.release.limits import limits_of
 
 FORMAT = "concause-privacy/1"
 _DIGITS = 6
@@ -26,58 +28,6 @@ _STATISTICS: Mapping[BlockKind, str] = {
 }
 Statement: TypeAlias = dict[str, object]
 
-
-class Limit(NamedTuple):
-    """What the promise does not cover: a line, and what it means."""
-
-    title: str
-    text: str
-
-
-_CHARGED_ANEW = Limit(
-    title="Every round is charged anew",
-    text=(
-        "A repeated round draws fresh noise and costs its full budget again. The loss stated "
-        "here is of this round alone; the ledgers of the sites hold the total."
-    ),
-)
-_OF_TWO_ROUNDS = (
-    "A repeated round draws fresh noise and costs its full budget again. The loss stated here is "
-    "of this round and of the one that it follows, together; the ledgers of the sites hold the "
-    "total."
-)
-
-LIMITS = (
-    Limit(
-        title="A site can poison its own contribution",
-        text=(
-            "Masking hides every single contribution, also a dishonest one. The signed commitments "
-            "in the transcript allow an audit afterwards; they do not prevent it."
-        ),
-    ),
-    Limit(
-        title="Someone known to two sites counts twice",
-        text=(
-            "The bound on rows per unit is enforced inside each site. A unit with records at k "
-            "sites contributes k times, and its privacy loss (rho) is up to k squared times this."
-        ),
-    ),
-    Limit(
-        title="The causal graph is an assumption",
-        text=(
-            "It was declared in the study and not learned from the data. If an arrow or a common "
-            "cause is missing, the effects here are wrong by an amount that no interval shows."
-        ),
-    ),
-    _CHARGED_ANEW,
-    Limit(
-        title="Noise grows with the cohort",
-        text=(
-            "Each site adds a share that suffices when only the smallest cohort answers and the "
-            "tolerated colluders hold theirs back. Every further site adds noise and costs nothing."
-        ),
-    ),
-)
 
 TRUST = (
     "Distributed trust. No party sees another site's records or un-noised counts. Each site "
@@ -126,12 +76,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def limits_of(basis: Basis) -> tuple[Limit, ...]:
-    """Return the limits of a release, in words that fit the number of its rounds."""
-    if basis.followed is None:
-        return LIMITS
-    replaced = {_CHARGED_ANEW: _CHARGED_ANEW._replace(text=_OF_TWO_ROUNDS)}
-    return tuple(replaced.get(limit, limit) for limit in LIMITS)
+def row_bound(study: Study) -> str:
+    """Return how many rows a unit may have at a site, in words."""
+    if study.time is None:
+        return counted(study.unit.max_rows_per_unit, "row")
+    return f"1 row at each of {study.time.visits} visits"
 
 
 def _rounds(basis: Basis) -> Statement:
@@ -166,7 +115,7 @@ def _guarantee(basis: Basis, opendp_version: str) -> Statement:
         "max_rows_per_unit": unit.max_rows_per_unit,
         "neighbouring": (
             f"Two datasets are neighbours if one has all the rows of one {unit.name} more: "
-            f"at most {counted(unit.max_rows_per_unit, 'row')}, added or removed at one site."
+            f"at most {row_bound(basis.study)}, added or removed at one site."
         ),
         "rho": _exact(basis.rho),
         "epsilon": rounded_up(basis.epsilon),

@@ -41,6 +41,13 @@ def test_an_interval_with_zero_inside_is_a_caution(basis: Basis) -> None:
     assert "No effect cannot be excluded" in alerts[0].title
 
 
+def test_an_effect_that_the_study_settles_is_no_finding(basis: Basis) -> None:
+    known = replace(answer(basis, 0.0, 0.0), certain="The graph has no path.")
+    alerts = find_alerts(basis, [known], [CALM], [])
+    assert alerts[0].text == "The graph has no path."
+    assert "No effect cannot be excluded" not in titles(alerts)
+
+
 def test_a_ratio_with_one_inside_is_a_caution(basis: Basis) -> None:
     question = basis.study.questions[0].model_copy(
         update={"measure": "hazard-ratio", "published": None}

@@ -4,8 +4,9 @@ import pytest
 
 from protocol.study.document import parse_study
 from protocol.study.sections import Question
-from server.release.answers import Agreement, Answer, number
+from server.release.answers import Agreement, Answer, certainty_of, number
 from server.release.report import verdict
+from tests.support.causal_models import mixed_model
 from tests.support.release_rounds import STUDY
 
 
@@ -70,6 +71,20 @@ def test_the_verdict_says_that_it_is_a_ratio() -> None:
 def test_quantities_are_named_with_their_unit() -> None:
     assert Answer(published_question(), 0, 0, 0, "h").quantity == "mean difference in sleep (h)"
     assert Answer(ratio(), 1, 1, 1, "").quantity == "hazard ratio of stay"
+
+
+def test_an_effect_without_a_path_is_said_to_be_assumed() -> None:
+    model = mixed_model()
+    found = certainty_of(model.study, model.effect("treated", "age"))
+    assert found.startswith("The graph has no path from treated to age")
+
+
+def test_levels_in_one_bin_are_said_to_be_the_same() -> None:
+    model = mixed_model()
+    assert "are in one bin of age" in certainty_of(
+        model.study, model.effect("age", "visits", 31, 30)
+    )
+    assert not certainty_of(model.study, model.effect("age", "visits", 60, 30))
 
 
 def test_the_verdict_is_the_first_answer_in_a_sentence() -> None:

@@ -182,3 +182,30 @@ def test_rows_without_the_column_of_events_are_refused(mixed: Released, tmp_path
     with pytest.raises(PeerError) as refusal:
         tally(tmp_path / "altered.parquet", mixed[2].study)
     assert refusal.value.code == "other-columns"
+
+
+def test_statement_bounds_the_rows_of_every_visit(visits: Released) -> None:
+    guarantee = json.loads((visits[0] / "privacy.json").read_text())["guarantee"]
+    assert "at most 1 row at each of 3 visits, added or removed" in guarantee["neighbouring"]
+    page = (visits[0] / "report.html").read_text()
+    assert "with at most 1 row at each of 3 visits, at a site" in page
+    assert "persons at the first visit, a noisy count" in page
+
+
+def test_limits_say_what_the_mechanisms_assume(mixed: Released, visits: Released) -> None:
+    texts = {}
+    for folder in (mixed[0], visits[0]):
+        limits = json.loads((folder / "privacy.json").read_text())["limits"]
+        texts[folder] = {limit["title"]: limit["text"] for limit in limits}
+    assumed = texts[mixed[0]]["What the mechanisms assume"]
+    assert "the form that the study declares: treated, pressure, visits." in assumed
+    assert "observation ends early" in assumed
+    assert (
+        "visits that are not there tell nothing" in texts[visits[0]]["What the mechanisms assume"]
+    )
+
+
+def test_report_names_what_is_not_measured_by_levels(mixed: Released) -> None:
+    page = (mixed[0] / "report.html").read_text()
+    (sentence,) = [line for line in page.splitlines() if "Not measured by levels" in line]
+    assert "pressure" in sentence.partition("Not measured by levels")[2]

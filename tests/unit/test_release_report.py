@@ -12,10 +12,11 @@ from server.release.alerts import find_alerts
 from server.release.answers import Answer
 from server.release.basis import Basis
 from server.release.graph_figure import draw_graph
+from server.release.limits import LIMITS
 from server.release.marginals import compare_marginals
 from server.release.report import Findings, render_report
 from server.release.self_contained import breaches
-from server.release.statement import LIMITS, privacy_statement
+from server.release.statement import privacy_statement
 from tests.support.release_rounds import STUDY, basis_of, play_round
 
 ATTACK = "</title><script>alert('x')</script>\\\"><img src=x onerror=alert(1)>&amp;{{ 7*7 }}"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from protocol.canonical import parse_fraction
 from protocol.privacy.conversion import epsilon_of
 from server.release.basis import Basis
+from server.release.limits import LIMITS
 from server.release.statement import (
-    LIMITS,
     counted,
     encode_statement,
     privacy_statement,
