@@ -6,7 +6,8 @@ what they clip is a bias. The unbiased noisy table has none, and is shrunk as fa
 commands, which costs sharp rows. The point estimate lies between the two, nearer to the consistent
 table in rows whose persons stand out of the noise. Draws are those of the unbiased table around
 it, and how far apart the two are counts as an error of its own, shared by all rows of a family,
-for it is mostly attenuation that all of them have in common.
+for it is mostly attenuation that all of them have in common. Clipping adds up over codes, and in
+the outer bins of a number it has leverage on the mean: many codes are left to the unbiased table.
 
 The constants were chosen by error and coverage: protocol/decisions/0004-effect-intervals.md.
 """
@@ -31,6 +32,7 @@ from server.estimation.hierarchy import fits_in, hierarchical_posterior
 
 TRUST = 2 / 3  # weight of the consistent table in the point estimate of a well-counted row
 DROWNED = 2.0  # standard deviations of a row's total at which its weight is half of that
+MOST_TRUSTED_CODES = 5
 NOISE_LEFT = 0.2  # share of the noise's variance that a consistent table is taken to have
 DOUBT = 0.7  # standard deviation of the estimate on the line between the two, in their distance
 
@@ -54,13 +56,13 @@ class BlendedPosterior:
 def table_posterior(family: NoisyFamily) -> Posterior:
     """Return what is believed of a family's mechanism.
 
-    Without a consistent table, that is the posterior of the unbiased one.
+    Without a consistent table, or with many codes, that is the posterior of the unbiased one.
     """
     solver: Callable[[NoisyFamily], Posterior] = (
         hierarchical_posterior if fits_in(family) else diagonal_posterior
     )
     shrunk = solver(family)
-    if family.consistent is None:
+    if family.consistent is None or family.codes > MOST_TRUSTED_CODES:
         return shrunk
     trusted = solver(_trusting(family, family.consistent)).mean
     apart = np.asarray(_counted(family)[:, None] * (trusted - shrunk.mean))

@@ -55,8 +55,11 @@ class NoisyFamily:
 
     @property
     def reliable_totals(self) -> Reals:
-        """Return the row totals, at least half a standard deviation of their noise."""
-        return np.asarray(np.maximum(self.totals, 0.5 * np.sqrt(self.total_variance)))
+        """Return the row totals, at least a hundredth of a standard deviation of their noise.
+
+        A higher floor would take noise in empty rows for what persons say.
+        """
+        return np.asarray(np.maximum(self.totals, 0.01 * np.sqrt(self.total_variance)))
 
 
 class Posterior(Protocol):
@@ -72,7 +75,7 @@ class Posterior(Protocol):
         ...
 
 
-_PER_CODE = 0.3  # of widening, beyond two codes, in rows of noise alone
+_PER_CODE = 0.08  # of widening, beyond two codes, in rows of noise alone
 _LEAST_CONCENTRATED = 0.05  # of a Dirichlet: nearly all mass on one code
 _MOST_CONCENTRATED = 1e8
 

@@ -11,7 +11,7 @@ its own counts; how much rows may differ is learned from all of them. Notation, 
     S_r = (v I + V B theta theta' B' + n_r B (diag theta - theta theta') B') / n_r^2
                       noise of the contrasts (v), of the row total (V), and sampling of persons
     B (theta_r - q) = sum_j x_rj b_j + u_r      main effects of the parents, and the row's own
-    b_j ~ N(0, kappa Q + 4 t t')                Q = B (diag q - q q') B', t the tilt
+    b_j ~ N(0, kappa Q + lambda t t')           Q = B (diag q - q q') B', t the tilt
     u_r ~ N(0, tau Q + omega t t')
 
 The tilt t = B q (s - mean s) / sd s is the direction in which the mean of the scores s moves with
@@ -51,7 +51,8 @@ _ROW = (1e-3, 1e-2, 1e-1, 1.0)  # tau
 _ROW_TILT = (0.0, 1e-2, 1e-1)  # omega
 _SHAPE = (3e-3, 3e-2, 3e-1, 3.0)  # kappa where the tilt is free
 _NOMINAL = (1.0,)  # kappa where there is no tilt
-_MAIN_TILT = 4.0
+_TILT = (4.0,)  # lambda where scores have leverage: left to the data
+_BINARY_TILT = (0.1, 1.0, 4.0)
 _PASSES = 2
 _NEGLIGIBLE = 1e-4  # weight of a strength
 _MOST_CODES = 64
@@ -66,6 +67,7 @@ class Strength:
     """How much the rows may differ: prior variances in units of the base distribution's."""
 
     main: float  # kappa
+    tilt: float  # lambda
     row: float  # tau
     row_tilt: float  # omega
 
@@ -165,9 +167,10 @@ def _strengths(family: NoisyFamily) -> list[Strength]:
     parents = len(family.parent_sizes)
     tilted = family.scores is not None and family.codes > 2
     main = (0.0,) if family.codes == 2 else _SHAPE if tilted else _NOMINAL
+    tilt = _BINARY_TILT if family.codes == 2 else _TILT if tilted else (0.0,)
     row = _ROW if parents > 1 else (0.0,)  # with one parent, its main effects are the rows
     row_tilt = _ROW_TILT if parents > 1 and tilted else (0.0,)
-    grid = product(main if parents else main[:1], row, row_tilt)
+    grid = product(main if parents else main[:1], tilt if parents else tilt[:1], row, row_tilt)
     return [Strength(*values) for values in grid]
 
 
@@ -263,7 +266,7 @@ def _prior_precision(model: _Model, strength: Strength) -> Reals:
     """Return the prior precision of (constant, main effects), shape (p h, p h)."""
     tilts = np.outer(model.tilt, model.tilt)
     constant = np.linalg.inv(model.covariance)
-    main = np.linalg.inv(strength.main * model.covariance + _MAIN_TILT * tilts)
+    main = np.linalg.inv(strength.main * model.covariance + strength.tilt * tilts)
     columns = model.design.shape[1]
     chosen = np.zeros((columns, columns))
     chosen[0, 0] = 1.0
