@@ -145,6 +145,8 @@ def readable(column: Column) -> tuple[Column, Kind]:
     kind = _kind_of(column)
     if kind is None:
         raise AssertionError("a column that is_readable refuses")
+    if column.type().is_unsigned_integer():  # ibis compares none with a number below 0
+        return column.cast("decimal(20, 0)"), kind
     if column.type().is_integer() or column.type().is_string():
         return column, kind
     return column.cast(kind.value), kind

@@ -59,6 +59,14 @@ def test_unsigned_and_wide_integers_are_read(tmp_path: Path) -> None:
     assert counts_of_array(array, LEVELS, tmp_path) == [1, 0, 0, 1, 0]
 
 
+@pytest.mark.parametrize("type_", [pa.uint8(), pa.uint32(), pa.uint64()])
+def test_unsigned_integers_are_compared_with_numbers_below_zero(
+    type_: pa.DataType, tmp_path: Path
+) -> None:
+    variable = 'kind = "numeric"\nedges = [-10, -0.5, 5, 300]'
+    assert counts_of_array(pa.array([0, 4, 255], type_), variable, tmp_path) == [0, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("type_", "cells"),
     [
