@@ -50,6 +50,7 @@ from bench.utility.table import markdown
 from bench.utility.world import TEN_SITES, Codes
 from protocol.privacy.plan import compile_plan
 from protocol.study.study import Study
+from server.causal.mechanism import TableMechanism
 from server.estimation.fit import DRAWS, fit
 
 FOLDER = Path("build/utility")
@@ -177,8 +178,9 @@ def _ours(study: RealStudy, epsilon: float | None, seed: int) -> NDArray[np.floa
     generator = np.random.default_rng([seed, 3])
     noisy = release(document, plan, study.codes(), TEN_SITES.contributors, generator)
     model = fit(document, plan, noisy, draws=DRAWS, seed=seed)
-    tables = {node: found.point_and_draws for node, found in model.mechanisms.items()}
-    return study.estimand(document, tables)
+    found: Mapping[str, object] = model.mechanisms
+    tables = {node: one for node, one in found.items() if isinstance(one, TableMechanism)}
+    return study.estimand(document, {node: one.point_and_draws for node, one in tables.items()})
 
 
 def _result(study: RealStudy, place: int, arm: str, seeds: Sequence[NDArray[np.float64]]) -> Result:
