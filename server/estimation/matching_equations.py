@@ -45,6 +45,14 @@ class Target:
         return self.matrix[:-1, :-1]
 
     @cached_property
+    def known(self) -> Reals:
+        """Return G: A without the directions that noise of its size could make."""
+        values, vectors = np.linalg.eigh(self.gram)
+        hidden = len(values) * self.variance
+        seen = np.sqrt(np.maximum(np.maximum(values, 0.0) ** 2 - hidden, 0.0))
+        return np.asarray(vectors * seen @ vectors.T)
+
+    @cached_property
     def sums(self) -> Reals:
         """Return a, in units of the response."""
         found: Reals = self.scale.half * self.matrix[:-1, -1] + self.scale.middle * self.gram[0]
@@ -113,7 +121,7 @@ def solve(target: Target, centre: Reals, prior: Reals, start: Reals) -> Normal:
     for _ in range(_STEPS):
         gap, slope, spread = _equations(target, found)
         weighted = np.linalg.solve(spread, slope)
-        precision = slope @ weighted + prior
+        precision = slope.T @ weighted + prior
         step = np.linalg.solve(precision, weighted.T @ gap - prior @ (found - centre))
         left = float(step @ precision @ step)
         step = step / max(1.0, float(np.abs(target.regressors @ step).max()) / _LARGEST_STEP)
@@ -148,8 +156,9 @@ def _equations(target: Target, found: Reals) -> tuple[Reals, Reals, Reals]:
     response = target.moments_at(found)
     line = target.line(response.mean)
     gap = target.sums - target.gram @ line
-    derivative = target.total * (x.T * response.slope) @ x / count
-    left = response.variance + (response.mean - x @ line) ** 2
+    derivative = target.known @ np.linalg.solve(target.second, (x.T * response.slope) @ x / count)
+    bent = 1 + target.total / count  # of persons, and of the sample
+    left = response.variance + bent * (response.mean - x @ line) ** 2
     sampled = target.total * (x.T * left) @ x / count
     return gap, derivative, sampled + _noise(target, line)
 

@@ -6,14 +6,16 @@ by the distribution of the parents, of which the mechanisms before this one give
 b solves one equation per coefficient. Notation, per row of the parents that are levels:
 
     a = A c(b) + e        e ~ N(0, O)
-    O = n E[x x' (Var(y | x) + (mu - x c)^2)] + v (h^2 I + |l|^2 I + l l' - diag l^2)
-                          persons, and noise of variance v; y = m + h scaled, l = c - (m, 0, 0, ..)
-    J = n E[x x' mu'(x b)]                 the derivative; posterior precision J O^-1 J + prior
+    O = n E[x x' (Var(y | x) + (1 + n/s) (mu - x c)^2)] + v (h^2 I + |l|^2 I + l l' - diag l^2)
+                          n persons, s in the sample, noise of variance v; y is m + h times the
+                          scaled response, l = c - (m, 0, 0, ..)
+    J = G E[x x']^-1 E[x x' mu'(x b)]      the derivative; posterior precision J' O^-1 J + prior
     b of all rows ~ N(start, 4^2), b_r ~ N(b, 1)     over the range of a regressor
 
-Since both a and A are those of the persons, how many they are, and what means and covariances their
-x have, drops out; the sample of parents decides only how far mu is from a line. The guard: how far
-the released A is off the sample's, in standard deviations, is returned.
+G is A without what noise alone could make, as in `gaussian.py`. Since both a and A are those of
+the persons, how many they are, and what means and covariances their x have, drops out; the sample
+of parents decides only how far mu is from a line. The guard: how far the released A is off the
+sample's, in standard deviations, is returned.
 
 The equations are in `matching_equations.py`, the negative binomial's dispersion in `dispersion.py`.
 Sources: Hansen 1982 (estimating equations with a known covariance); McCullagh and Nelder 1989, 2.5

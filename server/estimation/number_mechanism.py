@@ -32,7 +32,7 @@ from server.estimation.moments import (
     scale_of,
 )
 
-SIMULATED_PARENTS = 20_000
+SIMULATED_PARENTS = 30_000
 
 _RESPONSES: Mapping[str, Response] = {
     "gaussian": "gaussian",
