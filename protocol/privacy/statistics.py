@@ -18,7 +18,7 @@ person adds in integers. Measuring at sigma^2 costs `cost` / (2 sigma^2) of rho.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
@@ -82,11 +82,12 @@ def statistics_of(study: Study) -> tuple[WantedStatistic, ...]:
     Raises:
         UsageError: a family or the plan is too large, or the study's weights do not fit.
     """
+    weights = family_weights(study)
     wanted = (
-        *_residuals(study, "units"),
-        *(_residuals(study, "transitions") if study.time is not None else ()),
+        *_residuals(study, weights, "units"),
+        *(_residuals(study, weights, "transitions") if study.time is not None else ()),
         *_histograms(study),
-        *_moments(study),
+        *_moments(study, weights),
     )
     return _directed(study.plan.weights, wanted) if study.plan.weights else wanted
 
@@ -135,9 +136,10 @@ def _unit(study: Study, population: Population) -> int:
     return 1 if population == "units" or study.time is None else transition_unit(study.time)
 
 
-def _residuals(study: Study, population: Population) -> Iterator[WantedStatistic]:
+def _residuals(
+    study: Study, weights: Mapping[str, Fraction], population: Population
+) -> Iterator[WantedStatistic]:
     """Yield the residual tables of a population: the smaller first, then by the graph's order."""
-    weights = family_weights(study)
     families = [
         WeightedFamily(family.clique, study.sizes(family.clique), weights[family.node])
         for family in study.families
@@ -203,8 +205,8 @@ def _histograms(study: Study) -> Iterator[WantedStatistic]:
         )
 
 
-def _moments(study: Study) -> Iterator[WantedStatistic]:
-    weights, rows = family_weights(study), _row_bound(study)
+def _moments(study: Study, weights: Mapping[str, Fraction]) -> Iterator[WantedStatistic]:
+    rows = _row_bound(study)
     for family in study.families:
         if family.mechanism.uses != "moments":
             continue

@@ -10,6 +10,7 @@ weigh as much as a unit.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import lcm
 
 from protocol.study.graph import CausalGraph, Edge, build_graph
@@ -23,6 +24,7 @@ _ARROW = re.compile(rf"{_END}(->|<-){_END}")
 _INDEXED = re.compile(r"(.+)\[(?:\d+|t|t-1)\]")
 
 
+@lru_cache(maxsize=2**16)  # asked of every node, for every question
 def base_name(name: str) -> str:
     """Return the variable of a node or column: "cd4" of "cd4[2]", "cd4[t]" and "cd4"."""
     found = _INDEXED.fullmatch(name)

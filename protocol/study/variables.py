@@ -5,6 +5,7 @@ and MISSING come last, in this order.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import cached_property
@@ -143,7 +144,7 @@ class _Levels(_Domain):
         return self.other
 
     def _domain_problems(self) -> list[Problem]:
-        repeated = sorted({level for level in self.levels if self.levels.count(level) > 1})
+        repeated = sorted(level for level, count in Counter(self.levels).items() if count > 1)
         return super()._domain_problems() + [
             Problem(("levels",), "each level once", f"{level!r} twice", "it once")
             for level in repeated
