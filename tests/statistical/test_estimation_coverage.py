@@ -79,7 +79,8 @@ def test_intervals_cover_in_asia(persons: int, budget: str) -> None:
 
 
 def test_noise_costs_no_more_than_its_known_share_of_accuracy_in_asia() -> None:
-    """The rest of the error is sampling. Measured: 1.8 over 24 replicates, 2.2 without blending."""
+    """Against the same estimator without noise. Measured here: 1.37; 1.40 by the unbiased tables
+    alone, 1.47 by clipping their cells and rescaling."""
     made = asia(budget="epsilon = 1.0, delta = 1e-6")
     frequent = [pair for pair in ancestral_pairs(made) if pair[0] not in ("asia", "tub")]
     truths = np.array([made.effect(*pair) for pair in frequent])
@@ -91,7 +92,7 @@ def test_noise_costs_no_more_than_its_known_share_of_accuracy_in_asia() -> None:
         rows = fitted_effects(made, 10_000, 16, frequent, plan)
         estimates = np.array([[effect.estimate for effect in row] for row in rows])
         errors.append(np.abs(estimates - truths).mean())
-    assert errors[0] < 2.0 * errors[1]
+    assert errors[0] < 1.45 * errors[1]
 
 
 def ancestral_pairs(made: Network) -> list[tuple[str, str]]:
