@@ -26,7 +26,7 @@ from client.gate.keys import load_key
 from client.gate.memory import open_memory
 from client.gate.proposal import Proposal, Proposals, Wishes
 from client.gate.site_config import SiteConfig, read_site_config
-from client.source.readiness import Readiness
+from client.source.readiness import Readiness, RowReadiness, VariableReadiness
 from protocol.errors import ExitCode, PolicyError, UsageError
 from protocol.signing import public_key
 
@@ -202,9 +202,19 @@ def _variables_table(readiness: Readiness) -> Table:
             found.variable,
             found.column,
             "no such column" if found.type is None else found.type,
-            f"{found.missing_share:.1%}",
-            f"{found.unknown:,}",
-            f"{found.clamped_share:.1%}",
-            f"{found.left_out:,}",
+            *_figures(found, readiness.rows),
         )
     return table
+
+
+def _figures(found: VariableReadiness, rows: RowReadiness) -> tuple[str, str, str, str]:
+    """Return what was counted of a variable; dashes where nothing could be."""
+    countable = found.column != "" or rows.counted is not None
+    if found.type is None or not found.readable or not countable:
+        return ("-",) * 4
+    return (
+        f"{found.missing_share:.1%}",
+        f"{found.unknown:,}",
+        f"{found.clamped_share:.1%}",
+        f"{found.left_out:,}",
+    )

@@ -28,7 +28,9 @@ def init(  # noqa: PLR0913 - one option per setting
     ] = None,
     superlink: Annotated[str, typer.Option(help="HOST:PORT of the coordinator.")] = SUPERLINK,
     runtime_port: Annotated[int, typer.Option(help="Where gate and SuperNode meet.")] = 9094,
-    data: Annotated[str, typer.Option(help="The records: a file or a pattern.")] = RECORDS,
+    data: Annotated[
+        str, typer.Option(help="The records: a file or a pattern; relative to the site's folder.")
+    ] = RECORDS,
     unit_column: Annotated[
         str | None, typer.Option(help="The column that names the person of a row.")
     ] = None,

@@ -11,6 +11,7 @@ import numpy as np
 
 from protocol.errors import UsageError
 from protocol.study.problems import nearest, quote
+from protocol.study.quantities import decimal_text
 from protocol.study.questions import treated_nodes
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival, Value, Variable
@@ -75,12 +76,12 @@ def _assignment(study: Study, node: str, given: Value) -> Assignment:
     variable, labels = study.variable(node), study.model_labels(node)
     value = given.item() if isinstance(given, np.generic) else given  # numpy scalars are common
     if not isinstance(value, str | int | float | Decimal):
-        raise _outside(type(value).__name__, "", labels)
+        raise _outside(study, node, type(value).__name__, "")
     if isinstance(value, str) and value in labels:
         return Assignment(labels.index(value), None)
     code = _code(variable, value)
     if code is None or code >= len(labels):
-        raise _outside(quote(value), str(value), labels)
+        raise _outside(study, node, quote(value), str(value))
     has_numbers = isinstance(variable, Numeric | Count)
     return Assignment(code, float(Decimal(value)) if has_numbers else None)
 
@@ -99,9 +100,14 @@ def _code(variable: Variable, value: str | float | Decimal) -> int | None:
     return None if isinstance(variable, Count) and Decimal(value) % 1 else code
 
 
-def _outside(found: str, near: str, labels: tuple[str, ...]) -> UsageError:
+def _outside(study: Study, node: str, found: str, near: str) -> UsageError:
+    variable, numbers = study.variable(node), ""
+    if isinstance(variable, Numeric | Count):
+        low, high = (decimal_text(variable.edges[end]) for end in (0, -1))
+        whole = "whole " if isinstance(variable, Count) else ""
+        numbers = f"a {whole}number from {low} to {high}, or "
     return UsageError(
         "value-outside-domain",
-        f"Expected a value of the declared domain, found {found}.",
-        f"Write {nearest(near, labels)}.",
+        f"Expected a value of the declared domain of {node!r}, found {found}.",
+        f"Write {numbers}{nearest(near, study.model_labels(node))}.",
     )

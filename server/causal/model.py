@@ -16,7 +16,7 @@ import pandas as pd
 from protocol.errors import StorageError, UsageError
 from protocol.study.sections import Measure
 from protocol.study.study import Study
-from protocol.study.variables import Value
+from protocol.study.variables import Survival, Value
 from server.causal import model_file
 from server.causal.answering import means_of, shares_of
 from server.causal.compilation import compile_world
@@ -214,7 +214,8 @@ class Model:
 
         A treatment of a study with visits, named without one, is set at all of them. Exact for
         the fitted parameters where all that the outcome depends on has tables, else simulated
-        with the same noise in both worlds; the interval is over the parameter draws.
+        with the same noise in both worlds; the interval is over the parameter draws. The mean of
+        a time to an event is its risk.
 
         Raises:
             UsageError: an unknown node or level, an outcome without numbers, the treatment as
@@ -223,6 +224,8 @@ class Model:
         """
         treated_nodes = nodes_of(self.study, treatment)
         check_node(self.study, outcome)
+        if measure == "mean" and isinstance(self.study.variable(outcome), Survival):
+            measure = "risk"  # the mean of whether the event came
         if outcome in treated_nodes:
             raise UsageError(
                 "treatment-is-outcome",

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from protocol.errors import UsageError
 from protocol.study.sections import Measure
-from server.commands.output import JsonFlag, show
+from protocol.study.variables import Count, Numeric, Survival
+from server.commands.output import JsonFlag, show, written
 
 if TYPE_CHECKING:
     from server.causal.effects import Effect
@@ -19,6 +20,12 @@ ReleasePath = Annotated[
     Path, typer.Argument(help="A release folder, or a model.json.", show_default=False)
 ]
 Level = Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the interval.")]
+_LINKS = {
+    "gaussian": "mean of",
+    "logistic": "log odds of",
+    "poisson": "logarithm of the mean of",
+    "negative-binomial": "logarithm of the mean of",
+}
 Interventions = Annotated[
     list[str] | None, typer.Option("--do", help="Set a variable: NAME=LEVEL. May be repeated.")
 ]
@@ -61,17 +68,28 @@ def effect(  # noqa: PLR0913 - one option per part of the question
     release: ReleasePath,
     treatment: Annotated[str, typer.Option(help="The variable that is set.")],
     outcome: Annotated[str, typer.Option(help="The variable that is compared.")],
-    treated: Annotated[str, typer.Option(help="Its level in the first world.")] = "1",
-    reference: Annotated[str, typer.Option(help="Its level in the second world.")] = "0",
+    treated: Annotated[
+        str, typer.Option(help="Its level, or its number, in the first world.")
+    ] = "1",
+    reference: Annotated[
+        str, typer.Option(help="Its level, or its number, in the second world.")
+    ] = "0",
     level: Level = 0.95,
     *,
     measure: Annotated[
-        Measure, typer.Option(help="What of the outcome: all but mean are of a time to an event.")
+        Measure,
+        typer.Option(
+            help="What of the outcome: all but mean are of a time to an event, whose mean is its "
+            "risk.",
+        ),
     ] = "mean",
     as_json: JsonFlag = False,
 ) -> None:
     """Compute the average effect of setting one variable on another, with its interval."""
-    found = _load(release).effect(
+    from server.release.answers import certainty_of, unit_of  # noqa: PLC0415 - as the model
+
+    model = _load(release)
+    found = model.effect(
         treatment=treatment,
         outcome=outcome,
         treated=treated,
@@ -79,7 +97,9 @@ def effect(  # noqa: PLR0913 - one option per part of the question
         level=level,
         measure=measure,
     )
-    show(found.to_json(), _effect_table(found), as_json=as_json)
+    unit, certain = unit_of(model.study, outcome, found.measure), certainty_of(model.study, found)
+    document = found.to_json() | {"unit": unit, "certain": certain}
+    show(document, _effect_table(found, unit), *([certain] if certain else []), as_json=as_json)
 
 
 def parameters(
@@ -90,22 +110,39 @@ def parameters(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the fitted parameters of one mechanism, with their intervals."""
-    frame = _load(release).parameters(node, level)
+    model = _load(release)
+    frame = model.parameters(node, level)
     names = list(map(str, frame.index.names))
     lines = [
         {"of": dict(zip(names, place, strict=True)), **{str(key): line[key] for key in line}}
         for place, line in zip(frame.index, frame.to_dict("records"), strict=True)
     ]
-    document = {"node": node, "level": level, "parameters": lines}
-    show(document, _parameter_table(lines, level), as_json=as_json)
+    scale = _scale(model, node, regressed=names[-1] == "term")
+    document = {"node": node, "level": level, "scale": scale, "parameters": lines}
+    show(document, scale, _parameter_table(lines, level), as_json=as_json)
 
 
-def _effect_table(found: "Effect") -> Table:
-    table = Table("do", "outcome", found.measure, f"{found.level:.0%} interval", "computed by")
+def _scale(model: "Model", node: str, *, regressed: bool) -> str:
+    """Return what the parameters of a node are of, with their unit."""
+    variable = model.study.variable(node)
+    unit = f" ({variable.unit})" if isinstance(variable, Numeric | Count) and variable.unit else ""
+    if regressed:
+        link = _LINKS[model.study.mechanism_of(node)]
+        return f"{link} {node}{unit}: a constant, and slopes per unit of each cause"
+    if isinstance(variable, Survival):
+        time = f" ({variable.unit})" if variable.unit else ""
+        return f"probability that {node} comes in an interval{time}"
+    return f"probability of {node}{unit}"
+
+
+def _effect_table(found: "Effect", unit: str) -> Table:
+    from server.release.answers import quantity_of  # noqa: PLC0415 - as the model
+
+    quantity = quantity_of(found.measure, found.outcome, unit)
+    table = Table("do", quantity, f"{found.level:.0%} interval", "computed by")
     error = f" (error {found.monte_carlo_error:.2g})" if found.method == "simulation" else ""
     table.add_row(
         f"{found.treatment}: {found.reference} -> {found.treated}",
-        found.outcome,
         f"{found.estimate:.3f}",
         f"{found.low:.3f} to {found.high:.3f}",
         found.method + error,
@@ -136,11 +173,11 @@ def _write_samples(
     rows, seed = request
     frames = model.sample_copies(len(paths), rows, seed, long=long)
     for path, frame in zip(paths, frames, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            frame.to_parquet(path, index=False)
-        else:
-            frame.to_csv(path, index=False)
+        with written(path):
+            if path.suffix == ".parquet":
+                frame.to_parquet(path, index=False)
+            else:
+                frame.to_csv(path, index=False)
 
 
 def _load(path: Path) -> "Model":

@@ -80,8 +80,13 @@ def outlook_document(outlook: Outlook) -> list[dict[str, Any]]:
     return [_document(one) for one in outlook]
 
 
-def outlook_table(outlook: Outlook, prior: Prior) -> Table:
-    """Return the questions with their expected standard errors, and how these would change."""
+def outlook_tables(outlook: Outlook, prior: Prior) -> list[Table]:
+    """Return the questions with their expected standard errors, and how these would change.
+
+    No table where nothing can be said of any question.
+    """
+    if not any(isinstance(one, Expectation) for one in outlook):
+        return []
     table = Table("question", title=f"Expected standard errors with {prior.persons:,.0f} persons")
     for heading in ("error", "noise", "sampling"):
         table.add_column(heading, justify="right")
@@ -100,7 +105,7 @@ def outlook_table(outlook: Outlook, prior: Prior) -> Table:
                 f"{one.standard_error:.3g}{unit}",
                 *(f"{number:.3g}" for number in numbers),
             )
-    return table
+    return [table]
 
 
 def comparison_table(before: Outlook, after: Outlook, prior: Prior) -> Table:
@@ -120,7 +125,9 @@ def comparison_table(before: Outlook, after: Outlook, prior: Prior) -> Table:
 def reasons(outlook: Outlook) -> tuple[str, ...]:
     """Return a line for every question of which nothing can be said beforehand."""
     return tuple(
-        f"{one.question.name}: {one.reason}" for one in outlook if isinstance(one, Unforeseen)
+        f"no forecast of {one.question.name}: {one.reason}"
+        for one in outlook
+        if isinstance(one, Unforeseen)
     )
 
 

@@ -1,7 +1,9 @@
 """How a command reads its files and shows its result: for people, or as one JSON document."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,10 @@ from protocol.study.document import parse_study
 from protocol.study.study import Study
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-console = Console(highlight=False)
+PIPED_WIDTH = 120
+console = Console(  # square brackets are what they are, as in x[t-1]
+    highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPED_WIDTH
+)
 
 
 def show(document: Mapping[str, Any], *renderables: RenderableType, as_json: bool) -> None:
@@ -53,9 +58,20 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StorageError: the disk did not take it.
     """
+    with written(path):
+        path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Write `path` inside of this, in a folder that is made if there is none.
+
+    Raises:
+        StorageError: the disk did not take it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        yield
     except OSError as error:
         raise StorageError(
             "file-not-written",

@@ -209,6 +209,8 @@ def _status_tables(status: RoundStatus, folder: Path) -> tuple[Table, str]:
 
 
 def _summary_table(summary: "ReleaseSummary", folder: Path) -> Table:
+    from server.release.answers import number  # noqa: PLC0415 - pandas is slow to load
+
     table = Table("", "", show_header=False, title="Released")
     cohort = ", ".join(summary.contributed)
     dropped = f"; dropped: {', '.join(summary.dropped)}" if summary.dropped else ""
@@ -223,7 +225,8 @@ def _summary_table(summary: "ReleaseSummary", folder: Path) -> Table:
         unit = f" {answer.unit}" if answer.unit else ""
         table.add_row(
             answer.question.name,
-            f"{answer.estimate:.2f}{unit} [{answer.low:.2f}, {answer.high:.2f}]",
+            f"{answer.kind}{number(answer.estimate)}{unit} "
+            f"[{number(answer.low)}, {number(answer.high)}]",
         )
         if published := answer.question.published:
             table.add_row(

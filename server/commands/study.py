@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from protocol.errors import UsageError
-from protocol.privacy.expectation import MechanismExpectation, expected_errors
-from protocol.privacy.plan import Block, StatisticsPlan, compile_plan
+from protocol.privacy.expectation import expected_errors
+from protocol.privacy.plan import compile_plan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
 from server.commands.directed_study import with_plan, with_rho, without_plan
@@ -20,12 +20,19 @@ from server.commands.outlook import (
     noise_before,
     outlook_document,
     outlook_of,
-    outlook_table,
+    outlook_tables,
     prior_for,
     read_model,
     reasons,
 )
 from server.commands.output import JsonFlag, read_study, read_text, show, shown, write_text
+from server.commands.plan_view import (
+    about_mechanisms,
+    block_table,
+    budget_table,
+    mechanism_table,
+    plan_document,
+)
 from server.commands.study_refinement import refine
 from server.commands.two_rounds import Together, followed_model, rho_left, together
 from server.estimation.design import directed_weights
@@ -62,15 +69,16 @@ def plan(
     believed, first = prior_for(study, model, persons), followed_model(study, model)
     outlook = outlook_of(study, statistics, believed, noise_before(first) if first else None)
     both = together(first.study, statistics) if first else None
-    document = _plan_document(study, statistics, mechanisms)
+    document = plan_document(study, statistics, mechanisms)
     show(
         document
         | {"persons": believed.persons, "questions": outlook_document(outlook)}
         | {"both_rounds": both and both.to_json()},
-        _budget_table(study, statistics),
-        _block_table(statistics),
-        _mechanism_table(mechanisms),
-        outlook_table(outlook, believed),
+        budget_table(study, statistics),
+        block_table(statistics),
+        mechanism_table(mechanisms),
+        *about_mechanisms(statistics, mechanisms, believed.persons),
+        *outlook_tables(outlook, believed),
         *reasons(outlook),
         *_of_both_rounds(study, both),
         f"study hash: {study.hash.hex()}\nplan hash: {statistics.hash.hex()}",
@@ -101,7 +109,7 @@ def direct(  # noqa: PLR0913 - one option per part of the request
     ] = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Direct the budget of a study at its questions: write its [plan].
+    """Direct the budget of a study at its questions: write its section plan.
 
     The weight of every residual table comes from how much its noise hurts the answers, at the
     release of an earlier round or, without --prior, at random tables over the graph.
@@ -198,87 +206,3 @@ def _directed_document(study: Study, before: Outlook, after: Outlook) -> dict[st
         "before": outlook_document(before),
         "questions": outlook_document(after),
     }
-
-
-def _plan_document(
-    study: Study, statistics: StatisticsPlan, expectations: tuple[MechanismExpectation, ...]
-) -> dict[str, Any]:
-    return {
-        "study_hash": study.hash.hex(),
-        "plan_hash": statistics.hash.hex(),
-        "rho": str(statistics.rho),
-        "epsilon": statistics.epsilon,
-        "delta": str(statistics.delta),
-        "noise_shares": statistics.noise_shares,
-        "cells": statistics.length,
-        "blocks": [_block_document(block) for block in statistics.blocks],
-        "mechanisms": [
-            {
-                "node": expectation.node,
-                "family": list(expectation.family),
-                "cells": expectation.cells,
-                "cell_deviation": expectation.cell_deviation,
-            }
-            for expectation in expectations
-        ],
-    }
-
-
-def _block_document(block: Block) -> dict[str, Any]:
-    return {
-        "kind": block.kind,
-        "population": block.population,
-        "clique": list(block.clique),
-        "shape": list(block.shape),
-        "offset": block.offset,
-        "unit": block.unit,
-        "squared_sensitivity": str(block.squared_sensitivity),
-        "site_scale": str(block.site_scale),
-        "rho": str(block.rho),
-    }
-
-
-def _budget_table(study: Study, statistics: StatisticsPlan) -> Table:
-    cohort = study.cohort
-    table = Table("", "", show_header=False, title=f"{study.title}: what it would spend")
-    table.add_row("unit of privacy", f"{study.unit.name}, {study.unit.max_rows_per_unit} row(s)")
-    table.add_row("epsilon, delta", f"{statistics.epsilon:.4f}, {float(statistics.delta):.1e}")
-    table.add_row("rho (zCDP)", f"{float(statistics.rho):.6f}")
-    table.add_row("sites", f"at least {cohort.n_min}, {cohort.tolerated_colluders} may collude")
-    table.add_row("released integers", f"{statistics.length:,} in {len(statistics.blocks)} blocks")
-    return table
-
-
-def _block_table(statistics: StatisticsPlan) -> Table:
-    table = Table("block", title="Blocks")
-    for heading in ("cells", "sensitivity", "noise of a site", "noise of the sum", "share of rho"):
-        table.add_column(heading, justify="right")
-    for block in statistics.blocks:
-        table.add_row(
-            _block_name(block),
-            f"{block.size:,}",
-            f"{block.squared_sensitivity**0.5:,.1f}",
-            f"{float(block.site_scale):,.1f}",
-            f"{float(block.variance(statistics.noise_shares)) ** 0.5:,.1f}",
-            f"{float(block.rho / statistics.rho):.1%}",
-        )
-    return table
-
-
-def _block_name(block: Block) -> str:
-    columns = " x ".join(block.clique) or f"number of {block.population.replace('units', 'rows')}"
-    return columns if block.kind == "residual" else f"{block.kind} of {columns}"
-
-
-def _mechanism_table(expectations: tuple[MechanismExpectation, ...]) -> Table:
-    table = Table("mechanism", "parents", title="Expected error of each mechanism")
-    table.add_column("cells", justify="right")
-    table.add_column("sd of a cell (rows)", justify="right")
-    for expectation in expectations:
-        table.add_row(
-            expectation.node,
-            ", ".join(expectation.family[:-1]),
-            f"{expectation.cells:,}",
-            f"{expectation.cell_deviation:,.1f}",
-        )
-    return table

@@ -15,7 +15,7 @@ from protocol.study.document import parse_study
 from server.commands.directed_study import with_plan, without_plan
 from tests.support.release_folders import write
 from tests.support.release_rounds import STUDY, play_round
-from tests.support.studies import STUDY_TEXT
+from tests.support.studies import STUDY_TEXT, VISITS_TEXT
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +199,28 @@ def test_an_old_plan_is_taken_out_with_its_weights_wherever_it_stands() -> None:
     plan_of = parse_study(with_plan(text, weights, "0" * 64)).plan
     assert plan_of.follows == "0" * 64
     assert {entry.clique: entry.weight for entry in plan_of.weights} == weights
+
+
+def test_columns_of_visits_are_named_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, VISITS_TEXT)
+    assert cli.run(["study", "plan", str(path)]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert "cd4[t-1] x drug[t] in transitions" in shown
+    assert "at most 1 row at each of 3 visits at a site" in shown
+    assert "rules, without error: low[0], low[t]" in shown
+
+
+def test_plan_warns_of_tables_that_drown_in_noise(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["study", "plan", str(study), "--persons", "5"]) == ExitCode.OK
+    assert "caution: a cell of sleep has" in capsys.readouterr().out
+    assert cli.run(["study", "plan", str(study), "--persons", "20000"]) == ExitCode.OK
+    assert "caution" not in capsys.readouterr().out
+
+
+def test_help_says_what_direct_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["study", "direct", "--help"]) == ExitCode.OK
+    assert "write its section plan" in capsys.readouterr().out

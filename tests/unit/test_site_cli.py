@@ -180,6 +180,8 @@ def test_check_of_records_that_do_not_fit_ends_with_exit_code_2(place: Place) ->
     result = place.run("check", str(study))
     assert result.exit_code == 2
     assert "c has no column" in result.stdout
+    (row,) = [line for line in result.stdout.splitlines() if "no such column" in line]
+    assert row.count(" - ") == 4
 
 
 def test_approval_shows_what_leaves_and_asks(place: Place) -> None:
