@@ -4,12 +4,13 @@ A level of a number is a bin: it counts for the mean of the values inside, as th
 them; without one they are evenly spread on the scale of the numbers or of their logarithms.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import UsageError
+from protocol.study.problems import either
 from protocol.study.sections import Measure
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival
@@ -46,8 +47,15 @@ def check_measure(study: Study, node: str, measure: Measure) -> None:
     """Check that a measure is one of an outcome.
 
     Raises:
-        UsageError: risk, restricted-mean or hazard-ratio of what is no time to an event.
+        UsageError: there is no such measure; or risk, restricted-mean or hazard-ratio of what is
+            no time to an event.
     """
+    if measure not in get_args(Measure):
+        raise UsageError(
+            "unknown-measure",
+            f"Expected {either(get_args(Measure))}, found {measure!r}.",
+            "Write one of them, or leave the measure out.",
+        )
     if measure != "mean" and not isinstance(study.variable(node), Survival):
         raise UsageError(
             "measure-does-not-fit",

@@ -1,6 +1,7 @@
 """What to expect of a study's answers, as commands show it: tables for people, and JSON."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,9 +71,16 @@ def outlook_of(
     study: Study, plan: StatisticsPlan, prior: Prior, earlier: Coordinates | None = None
 ) -> Outlook:
     """Return what to expect of every question; also with half as many sites more, and twice."""
+    from server.release.answers import unit_of  # noqa: PLC0415 - pandas is slow to load
+
     n_min = study.cohort.n_min
     sites = (n_min + (n_min + 1) // 2, 2 * n_min)
-    return foresee(study, plan, prior, sites, earlier)
+    return tuple(
+        replace(one, unit=unit_of(study, one.question.outcome, one.question.measure))
+        if isinstance(one, Expectation)
+        else one
+        for one in foresee(study, plan, prior, sites, earlier)
+    )
 
 
 def outlook_document(outlook: Outlook) -> list[dict[str, Any]]:
@@ -116,7 +124,8 @@ def comparison_table(before: Outlook, after: Outlook, prior: Prior) -> Table:
     for old, new in zip(before, after, strict=True):
         if isinstance(old, Expectation) and isinstance(new, Expectation):
             errors = (old.standard_error, new.standard_error, new.sampling)
-            table.add_row(new.question.name, *(f"{error:.3g}" for error in errors))
+            unit = f" {new.unit}" if new.unit else ""
+            table.add_row(new.question.name, *(f"{error:.3g}{unit}" for error in errors))
         else:
             table.add_row(new.question.name, "-", "-", "-")
     return table

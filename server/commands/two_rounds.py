@@ -17,6 +17,7 @@ from server.release.basis import check_is_first
 if TYPE_CHECKING:
     from server.causal.model import Model
 
+_LEAST_SHARE = Fraction(1, 1000)  # of the first round's rho; a second one with less is noise alone
 _FLOORED = Context(prec=9, rounding=ROUND_FLOOR)
 
 
@@ -78,7 +79,7 @@ def rho_left(total_epsilon: float, delta: Decimal, first: Study) -> Decimal:
     spent = compile_plan(first).rho
     left = rho_of(Fraction(str(total_epsilon)), Fraction(delta)) - spent
     found = _FLOORED.divide(Decimal(left.numerator), Decimal(left.denominator))
-    if found < SMALLEST_RHO:
+    if found < SMALLEST_RHO or left < _LEAST_SHARE * spent:
         cost = epsilon_of(spent, Fraction(delta))
         raise UsageError(
             "nothing-left",

@@ -206,6 +206,19 @@ def test_measure_of_times_on_another_outcome_is_refused(measure: Measure) -> Non
     assert refusal.value.code == "measure-does-not-fit"
 
 
+def test_a_measure_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError) as refusal:
+        survival_model().effect("t", "stay", measure="hr")  # type: ignore[arg-type]
+    assert refusal.value.code == "unknown-measure"
+    with pytest.raises(UsageError) as refusal:
+        survival_model().mean("stay", measure="hr")  # type: ignore[arg-type]
+    assert refusal.value.code == "unknown-measure"
+
+
+def test_the_mean_of_a_time_to_an_event_is_said_to_be_its_risk() -> None:
+    assert survival_model().effect("t", "stay").measure == "risk"
+
+
 def test_hazard_ratio_of_one_world_is_refused() -> None:
     with pytest.raises(UsageError) as refusal:
         survival_model().mean("stay", measure="hazard-ratio")

@@ -83,6 +83,7 @@ def test_without_a_total_the_second_study_keeps_its_budget(
     ("options", "code"),
     [
         (["--total-epsilon", "3.9"], "nothing-left"),
+        (["--total-epsilon", "4.0001"], "nothing-left"),
         (["--total-epsilon", "5", "--no-follow"], "no-first-round"),
     ],
 )
