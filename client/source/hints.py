@@ -10,6 +10,8 @@ from client.source.encoding import fates_of
 from client.source.readiness import RowReadiness, VariableReadiness
 from protocol.study.variables import Count, Missingness, Numeric, Survival, Variable
 
+_DELIMITERS = (";", "\t", "|", ",")
+
 
 def row_hints(found: RowReadiness) -> tuple[str, ...]:
     """Return what to do about rows that do not count."""
@@ -42,6 +44,16 @@ def _visit_hints(found: RowReadiness) -> dict[str, object]:
     }
 
 
+def delimiter_hints(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return what to do about records that were read as one column because of a delimiter."""
+    marks = [mark for mark in _DELIMITERS if len(columns) == 1 and mark in columns[0]]
+    return tuple(
+        f"The records have a single column, with {mark!r} in its name: write it as delimiter in "
+        "[data]."
+        for mark in marks[:1]
+    )
+
+
 def variable_hints(
     found: VariableReadiness, domain: Variable, columns: Sequence[str]
 ) -> tuple[str, ...]:
@@ -58,6 +70,12 @@ def _computed_hints(found: VariableReadiness, domain: Variable) -> Iterator[str]
         yield (
             f"The rule of {found.variable} has no result in {found.left_out} row(s), which are "
             "left out: look at the variables that it reads."
+        )
+    if found.clamped:
+        yield (
+            f"The rule of {found.variable} gives a number outside the study's edges in "
+            f"{found.clamped} row(s) ({found.clamped_share:.1%}), counted in the nearest bin: "
+            "check the units of what it reads; if they are right, tell the study's author."
         )
 
 
@@ -99,9 +117,10 @@ def _value_hints(found: VariableReadiness, domain: Variable) -> Iterator[str]:
             "fill it in, or ask the study's author for missing = true."
         )
     if found.clamped:
+        codes = "map codes such as 999 to MISSING" if domain.missing else "tell the study's author"
         yield (
             f"{found.variable} is outside the study's edges in {found.clamped} row(s), counted in "
-            "the nearest bin: check its unit, or map codes such as 999 to MISSING."
+            f"the nearest bin: check its unit, or {codes}."
         )
     if found.fractional:
         yield (

@@ -5,7 +5,7 @@ import ibis
 from client.source.bounding import UNIT, VISIT, Rows, check_unit, lacks_code, with_unit
 from client.source.encoding import Fates
 from client.source.engine import Engine
-from client.source.hints import row_hints, variable_hints
+from client.source.hints import delimiter_hints, row_hints, variable_hints
 from client.source.populations import PopulationSizes
 from client.source.readiness import Readiness, RowReadiness, VariableReadiness
 from client.source.row_bound import RowBound
@@ -35,7 +35,7 @@ def inspect(
         for name in columns.study.variables
     )
     names = tuple(engine.schema)
-    hints = [*_unit_hints(engine, bound), *row_hints(rows)]
+    hints = [*delimiter_hints(names), *_unit_hints(engine, bound), *row_hints(rows)]
     for found in variables:
         hints += variable_hints(found, columns.study.variables[found.variable], names)
     return Readiness(rows, variables, tuple(hints))
@@ -119,17 +119,24 @@ def _computed(
 ) -> VariableReadiness:
     if not computable:
         return VariableReadiness(variable, "", COMPUTED, readable=True, rows=rows)
-    coded = engine.records.select(code=columns.code(variable))
+    coded = engine.records.select(code=columns.code(variable), outside=columns.outside(variable))
     missing = coded["code"] == columns.study.variables[variable].missing_code
     found = engine.one(
         coded.aggregate(
             missing=coded.count(where=missing),
+            clamped=coded.count(where=coded["outside"]),
             left_out=coded.count(where=coded["code"].isnull()),
         )
     )
-    missing, left_out = found["missing"], found["left_out"]
     return VariableReadiness(
-        variable, "", COMPUTED, readable=True, rows=rows, missing=missing, left_out=left_out
+        variable,
+        "",
+        COMPUTED,
+        readable=True,
+        rows=rows,
+        missing=found["missing"],
+        clamped=found["clamped"],
+        left_out=found["left_out"],
     )
 
 

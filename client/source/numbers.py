@@ -100,6 +100,12 @@ def is_fraction() -> Reading:
     )
 
 
+def is_outside() -> Reading:
+    """Return whether the number lies outside the edges, as a boolean."""
+    no, yes = ibis.literal(value=False), ibis.literal(value=True)
+    return Reading(missing=no, below=yes, above=yes, within=lambda *_: no, at=lambda _: no)
+
+
 def cell_of(edges: Sequence[Decimal]) -> Reading:
     """Return the cell between `edges`, as int32, NULL if the number is missing.
 

@@ -15,8 +15,9 @@ class VariableReadiness:
     A survival variable has two columns; one that is computed has none. `type` is None where the
     records lack a column; `readable` says whether the types can hold the variable. `unknown` rows
     hold an undeclared value, one of `unknown_levels` different ones, of which `examples` are the
-    most frequent. `clamped` rows hold a number outside the edges, `fractional` ones a number of
-    events that is not whole. `left_out` rows have no code in this variable, and so count nowhere.
+    most frequent. `clamped` rows hold a number outside the edges, or a rule gives one there;
+    `fractional` rows hold a number of events that is not whole. `left_out` rows have no code in
+    this variable, and so count nowhere.
     """
 
     variable: str

@@ -101,6 +101,10 @@ class StudyColumns:
         """Return whether the site wrote a number of events that is not whole."""
         return self._values.fractional(variable)
 
+    def outside(self, variable: str) -> Column:
+        """Return whether the rule of a variable gives a number outside the edges."""
+        return self._values.outside(variable)
+
     def codes(self, names: Iterable[str]) -> list[Column]:
         """Return the codes of variables or columns, each under its alias."""
         return [self.code(name) for name in names]

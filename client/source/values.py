@@ -18,6 +18,7 @@ from client.source.numbers import (
     Reading,
     cell_of,
     is_fraction,
+    is_outside,
     read_column,
     read_number,
     steps_of,
@@ -101,6 +102,13 @@ class Values:
         if not isinstance(domain, Count):
             return ibis.literal(value=False)
         return self._read(variable, domain, is_fraction())
+
+    def outside(self, variable: str) -> Column:
+        """Return whether the rule of a variable gives a number outside the edges."""
+        domain = self._study.variables[variable]
+        if not isinstance(domain, Numeric | Count):
+            return ibis.literal(value=False)
+        return self._read(variable, domain, is_outside())
 
     def part(self, variable: str) -> Column:
         """Return the part of a bin that a number lies in, NULL if it is missing."""

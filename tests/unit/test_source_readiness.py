@@ -45,6 +45,14 @@ def test_rows_without_a_code_are_counted_where_they_lack_it(tmp_path: Path) -> N
     assert variable(found, "smoker").left_out == 3  # words that are no boolean
 
 
+def test_records_read_as_one_column_hint_at_the_delimiter(tmp_path: Path) -> None:
+    table = records(**{"patient;smoker;age": ("string", ["1;yes;20"])})
+    hints = check(table, tmp_path).hints
+    assert hints[0] == (
+        "The records have a single column, with ';' in its name: write it as delimiter in [data]."
+    )
+
+
 def test_rows_units_and_bounds_add_up(tmp_path: Path) -> None:
     rows = check(MESSY, tmp_path).rows
     assert (rows.rows, rows.units, rows.without_unit, rows.left_out) == (8, 3, 1, 4)

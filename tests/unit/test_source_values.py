@@ -95,6 +95,16 @@ def test_a_rule_without_a_result_leaves_the_row_out_and_is_hinted_at(tmp_path: P
     assert (ratio.column, ratio.type, ratio.left_out) == ("", "computed", 1)
 
 
+def test_results_of_a_rule_outside_the_edges_are_counted_and_hinted_at(tmp_path: Path) -> None:
+    with opened(THREE, tmp_path) as source:
+        found = source.readiness()
+    clamped = {one.variable: one.clamped for one in found.variables}
+    assert clamped == dict.fromkeys(clamped, 0) | {"age": 1, "visits": 2}
+    assert "The rule of visits gives a number outside the study's edges in 2 row(s)" in "\n".join(
+        found.hints
+    )
+
+
 def test_computed_variables_need_no_column_and_others_are_named(tmp_path: Path) -> None:
     table = records(age=("double", [1.0]), y=("int64", [0]))
     with opened(table, tmp_path) as source:
