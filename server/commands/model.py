@@ -11,6 +11,7 @@ from protocol.errors import UsageError
 from protocol.study.sections import Measure
 from protocol.study.variables import Count, Numeric, Survival
 from server.commands.output import JsonFlag, show, written
+from server.release.certainty import certainty_of
 
 if TYPE_CHECKING:
     from server.causal.effects import Effect
@@ -86,7 +87,7 @@ def effect(  # noqa: PLR0913 - one option per part of the question
     as_json: JsonFlag = False,
 ) -> None:
     """Compute the average effect of setting one variable on another, with its interval."""
-    from server.release.answers import certainty_of, unit_of  # noqa: PLC0415 - as the model
+    from server.release.answers import unit_of  # noqa: PLC0415 - as the model
 
     model = _load(release)
     found = model.effect(

@@ -71,16 +71,26 @@ def outlook_of(
     study: Study, plan: StatisticsPlan, prior: Prior, earlier: Coordinates | None = None
 ) -> Outlook:
     """Return what to expect of every question; also with half as many sites more, and twice."""
-    from server.release.answers import unit_of  # noqa: PLC0415 - pandas is slow to load
-
     n_min = study.cohort.n_min
     sites = (n_min + (n_min + 1) // 2, 2 * n_min)
     return tuple(
-        replace(one, unit=unit_of(study, one.question.outcome, one.question.measure))
-        if isinstance(one, Expectation)
-        else one
+        _seen(study, one) if isinstance(one, Expectation) else one
         for one in foresee(study, plan, prior, sites, earlier)
     )
+
+
+def _seen(study: Study, one: Expectation) -> Expectation | Unforeseen:
+    """Return an expectation with its unit, or why there is nothing to expect."""
+    from server.release.answers import unit_of  # noqa: PLC0415 - pandas is slow to load
+
+    question = one.question
+    if one.standard_error == 0:
+        return Unforeseen(
+            question,
+            f"{question.treated} and {question.reference} are in one bin of "
+            f"{question.treatment!r}, so that the effect is zero",
+        )
+    return replace(one, unit=unit_of(study, question.outcome, question.measure))
 
 
 def outlook_document(outlook: Outlook) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ from server.commands.study_refinement import refine
 from server.commands.two_rounds import Together, followed_model, rho_left, together
 from server.estimation.design import directed_weights
 from server.release.basis import check_is_first
+from server.release.certainty import without_path
 
 app = typer.Typer(no_args_is_help=True, help="Check a study and see what it would cost.")
 app.command()(refine)
@@ -48,7 +49,8 @@ def check(study_file: StudyFile, *, as_json: JsonFlag = False) -> None:
     """Check a study: every problem is named with its line and what to write instead."""
     study = read_study(study_file)
     line = f"study hash: {study.hash.hex()}"
-    show(_study_document(study), _study_table(study), line, as_json=as_json)
+    document = _study_document(study) | {"cautions": _cautions(study)}
+    show(document, _study_table(study), *_cautions(study), line, as_json=as_json)
 
 
 @app.command()
@@ -177,6 +179,12 @@ def _study_document(study: Study) -> dict[str, Any]:
         "edges": [[parent, node] for node in graph.nodes for parent in graph.parents[node]],
         "questions": [question.name for question in study.questions],
     }
+
+
+def _cautions(study: Study) -> list[str]:
+    """Return what is allowed and may not be meant."""
+    found = [(one.name, without_path(study, one.treatment, one.outcome)) for one in study.questions]
+    return [f"caution: question {name}: {reason}" for name, reason in found if reason]
 
 
 def _study_table(study: Study) -> Table:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 
-from protocol.study.questions import treated_nodes
 from protocol.study.sections import Measure, Question
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival
-from server.causal.effects import Effect, Method
+from server.causal.effects import Method
 from server.causal.model import Model
+from server.release.certainty import certainty_of
 
 LEVEL = 0.95
 _QUANTITIES: Mapping[Measure, str] = {
@@ -25,7 +25,6 @@ _SHORT: Mapping[Measure, str] = {
     "restricted-mean": "difference in time without it ",
     "hazard-ratio": "hazard ratio ",
 }
-_NO_WIDTH = 1e-12  # what rounding may leave of an interval without any
 
 
 class Agreement(Enum):
@@ -104,23 +103,6 @@ def unit_of(study: Study, outcome: str, measure: Measure) -> str:
     if isinstance(variable, Survival):
         return variable.unit if measure == "restricted-mean" else ""
     return variable.unit if isinstance(variable, Numeric | Count) else ""
-
-
-def certainty_of(study: Study, effect: Effect) -> str:
-    """Return why an effect follows from the study alone, in a sentence; empty if it does not."""
-    graph, treatment, outcome = study.causal_graph, effect.treatment, effect.outcome
-    if not any(outcome in graph.descendants(node) for node in treated_nodes(graph, treatment)):
-        return (
-            f"The graph has no path from {treatment} to {outcome}: that there is no effect is "
-            "assumed, no data were asked."
-        )
-    if effect.high - effect.low > _NO_WIDTH:
-        return ""
-    return (
-        f"The same at all parameters that the release allows: {effect.treated} and "
-        f"{effect.reference} are in one bin of {treatment}, and its effects depend on it by its "
-        "bin alone, or all that is between them are rules."
-    )
 
 
 def number(value: float, significant: int = 3) -> str:

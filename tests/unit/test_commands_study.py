@@ -224,3 +224,29 @@ def test_plan_warns_of_tables_that_drown_in_noise(
 def test_help_says_what_direct_writes(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["study", "direct", "--help"]) == ExitCode.OK
     assert "write its section plan" in capsys.readouterr().out
+
+
+def test_questions_that_the_graph_settles_are_cautioned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = STUDY.replace('treatment = "coffee"', 'treatment = "sleep"').replace(
+        'outcome = "sleep"', 'outcome = "nap"'
+    )
+    text = text.replace("treated = 1", "treated = 8").replace("reference = 0", "reference = 4")
+    text = text.replace("[graph]", '[variables.nap]\nkind = "boolean"\n\n[graph]')
+    assert cli.run(["study", "check", str(written(tmp_path, text)), "--json"]) == ExitCode.OK
+    (caution,) = printed(capsys)["cautions"]
+    assert "The graph has no path from sleep to nap" in caution
+
+
+def test_levels_in_one_bin_are_not_forecast_as_certain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = STUDY.replace('treatment = "coffee"', 'treatment = "age"')
+    text = text.replace("treated = 1", "treated = 31").replace("reference = 0", "reference = 30")
+    text = text.replace(
+        "[graph]", '[variables.age]\nkind = "numeric"\nedges = [20, 50, 80]\n\n[graph]'
+    ).replace('"shift -> coffee"', '"shift -> coffee", "age -> sleep"')
+    assert cli.run(["study", "plan", str(written(tmp_path, text)), "--json"]) == ExitCode.OK
+    (question,) = printed(capsys)["questions"]
+    assert "31 and 30 are in one bin of 'age'" in question["unforeseen"]

@@ -4,7 +4,8 @@ import pytest
 
 from protocol.study.document import parse_study
 from protocol.study.sections import Question
-from server.release.answers import Agreement, Answer, certainty_of, number
+from server.release.answers import Agreement, Answer, number
+from server.release.certainty import certainty_of
 from server.release.report import verdict
 from tests.support.causal_models import mixed_model
 from tests.support.release_rounds import STUDY
