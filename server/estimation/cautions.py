@@ -25,7 +25,7 @@ from server.estimation.placement import histogram_counts
 
 _DEVIATIONS = 3.0  # of noise, below which a number of persons is nothing
 _FEWEST_EVENTS = 5.0  # in standard deviations of their noise
-_LARGEST_MISMATCH = 5.0  # in standard deviations
+_LARGEST_MISMATCH = 8.0  # in standard deviations
 _MOST_BEYOND = 0.02  # share of a Gaussian outside the bounds
 _PILE = 0.01  # share of the values in an outermost part that is worth a look
 _TOWER = 2.0  # times what lies beside it

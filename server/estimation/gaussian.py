@@ -30,11 +30,13 @@ from itertools import product
 
 import numpy as np
 from numpy.random import Generator
+from scipy import special
 
 from server.estimation.family import WIDENING
 from server.estimation.moments import Matrices, NoisyMoments, Reals
 
 _PASSES = 6
+_FAR = 5.0  # standard deviations
 _SPREADS = (0.01, 0.03, 0.1, 0.3, 1.0)  # t_0, t_1
 _DOUBT = 4.0
 _NEGLIGIBLE = 1e-3  # weight of a spread
@@ -81,7 +83,7 @@ class _Fit:
     pull: Reals  # G O^-1 G A^-1 a, shape (R, 1 + p)
     prior: Reals  # precision of a row's prior, shape (1 + p, 1 + p)
     centre: _Normal
-    residual: Reals  # estimate of s^2, shape (R,)
+    residual_mean: Reals  # of a normal distribution of s^2, cut off below 0; shape (R,)
     residual_variance: Reals
     log_evidence: float
 
@@ -90,6 +92,11 @@ class _Fit:
         target = self.pull + centres @ self.prior
         found: Reals = np.linalg.solve(self.precision, target[..., None])[..., 0]
         return found
+
+    @property
+    def residual(self) -> Reals:
+        """Return the estimate of s^2, shape (R,)."""
+        return _above_zero(self.residual_mean, self.residual_variance)
 
     @property
     def row(self) -> _Normal:
@@ -196,8 +203,8 @@ def _fit(rows: _Rows, centre: _Normal, around: Reals, together: _Fit | None) -> 
     mean = np.broadcast_to(centre.mean, rows.cross.shape)
     covariance = np.broadcast_to(around + centre.covariance, rows.gram.shape)
     for _ in range(_PASSES):
-        residual = _residual(rows, mean, covariance, together)
-        errors = residual[0][:, None, None] * rows.gram + rows.variance * _noise(mean, covariance)
+        residual = _above_zero(*_residual(rows, mean, covariance, together))
+        errors = residual[:, None, None] * rows.gram + rows.variance * _noise(mean, covariance)
         told = rows.known @ np.linalg.solve(errors, rows.known)
         precision = told + prior
         pull = np.einsum("rij,rj->ri", told, rows.solved)
@@ -207,8 +214,8 @@ def _fit(rows: _Rows, centre: _Normal, around: Reals, together: _Fit | None) -> 
         covariance = np.linalg.inv(precision)
         moved = covariance @ prior
         covariance = covariance + moved @ found.covariance @ np.swapaxes(moved, 1, 2)
-    residual = _residual(rows, mean, covariance, together)
-    return _Fit(precision, pull, prior, found, *residual, log_evidence)
+    variances = _residual(rows, mean, covariance, together)
+    return _Fit(precision, pull, prior, found, *variances, log_evidence)
 
 
 def _prior_mean(
@@ -248,7 +255,8 @@ def _residual(
     """Return estimates of s^2 and their variances: of noise, sampling, and what b leaves open.
 
     s^2 = (w - 2 b'a + b'A b) / n; its noise has variance v (1 + 4 |b|^2 + |upper b b'|^2) / n^2.
-    Drawn to the shared one, or to a third of the largest variance, as far as they are unsure.
+    Drawn to the shared one, or to a third of the largest variance, as far as they are unsure; the
+    estimates may lie below 0.
     """
     explained = 2 * (mean * rows.cross).sum(axis=1)
     explained -= np.einsum("ri,rij,rj->r", mean, rows.gram, mean)
@@ -260,10 +268,16 @@ def _residual(
     loose = expected**2 if together is None else 0.25 * expected**2 + together.residual_variance[0]
     unsure = noise + open_**2 + 2 * np.clip(found, expected / 10, None) ** 2 / rows.total
     share = loose / (loose + unsure)
-    residual = np.clip(
-        share * found + (1 - share) * expected, _SMALLEST_VARIANCE, _LARGEST_VARIANCE
-    )
-    return residual, share * unsure
+    return share * found + (1 - share) * expected, share * unsure
+
+
+def _above_zero(mean: Reals, variance: Reals) -> Reals:
+    """Return the means of normal distributions cut off below 0, at most the largest variance."""
+    deviation = np.sqrt(variance)
+    at = np.maximum(mean / deviation, -_FAR)
+    density = np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
+    found = deviation * (at + density / special.ndtr(at))
+    return np.asarray(np.clip(found, _SMALLEST_VARIANCE, _LARGEST_VARIANCE))
 
 
 def _coefficients(fit: _Fit, draws: int, generator: Generator) -> Reals:
@@ -284,7 +298,13 @@ def _root(covariance: Reals) -> Reals:
 
 
 def _scales(fit: _Fit, draws: int, generator: Generator) -> Reals:
-    """Return draws of the residual standard deviations, shape (draws, R)."""
-    normal = generator.standard_normal((draws, len(fit.residual)))
-    drawn = fit.residual + np.sqrt(WIDENING * fit.residual_variance) * normal
-    return np.asarray(np.sqrt(np.clip(drawn, fit.residual / 20, _LARGEST_VARIANCE)))
+    """Return draws of the residual standard deviations, shape (draws, R).
+
+    Of normal distributions cut off below 0.
+    """
+    deviation = np.sqrt(WIDENING * fit.residual_variance)
+    at = np.maximum(fit.residual_mean / deviation, -_FAR)
+    below = special.ndtr(-at)
+    uniform = below + (1 - below) * generator.random((draws, len(at)))
+    drawn = deviation * (at + special.ndtri(np.minimum(uniform, 1 - 1e-16)))
+    return np.asarray(np.sqrt(np.clip(drawn, _SMALLEST_VARIANCE, _LARGEST_VARIANCE)))
