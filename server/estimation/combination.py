@@ -21,7 +21,7 @@ def combined(sums: Sequence[NoisySum], layout: Layout) -> tuple[Coordinates, Coo
         UsageError: the sums measure other tables, or hold different numbers of sites.
     """
     for other in sums[1:]:
-        _check_alike(sums[0], other)
+        check_alike(sums[0], other)
     values, variances = zip(*(coordinates_of(one, layout) for one in sums), strict=True)
     precision = sum(1 / variance for variance in variances)
     pulled = sum(value / variance for value, variance in zip(values, variances, strict=True))
@@ -68,16 +68,24 @@ def check_same_counts(study: Study, first: Study) -> None:
         )
 
 
-def _check_alike(first: NoisySum, other: NoisySum) -> None:
+def check_alike(first: NoisySum, other: NoisySum) -> None:
+    """Check that two sums hold the same statistics of equally many sites.
+
+    Raises:
+        UsageError: they measure something else, or hold different numbers of sites.
+    """
     mine, others = (
-        [(block.clique, block.shape, block.unit) for block in one.plan.residuals(one.population)]
+        [
+            (block.kind, block.population, block.clique, block.shape, block.unit)
+            for block in one.plan.blocks
+        ]
         for one in (first, other)
     )
     if mine != others:
         raise UsageError(
             "other-measures",
-            "Expected sums of the same residual tables, found another graph or other domains.",
-            "Combine rounds of studies with the same variables and graph only.",
+            "Expected sums of the same statistics, found another graph, domain or mechanism.",
+            "Combine rounds of studies with the same variables, graph and mechanisms only.",
         )
     if first.contributors != other.contributors:
         raise UsageError(

@@ -35,6 +35,7 @@ from server.causal.model import Model
 from server.causal.model_file import FEWEST_DRAWS, Provenance
 from server.causal.noise import check_seed
 from server.estimation.cautions import pile_cautions, survival_cautions, table_cautions
+from server.estimation.combination import check_alike
 from server.estimation.evidence import NoisySum
 from server.estimation.family import NoisyFamily
 from server.estimation.moment_matching import SimulatedParents
@@ -70,6 +71,8 @@ def fit(
     _check_same(study, plan, noisy)
     _check_draws(study, draws)
     check_seed(seed)
+    for one in earlier:
+        check_alike(noisy, one)
     found = _Fit(study, (noisy, *earlier), draws, seed)
     for family in study.families:
         found.add(family)

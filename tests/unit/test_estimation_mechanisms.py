@@ -8,6 +8,7 @@ import pytest
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
+from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan, compile_plan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
@@ -303,3 +304,14 @@ edges = ["x -> bent", "x -> y", "bent -> y"]
         truth = 0.7 * (treated**2 - reference**2) + 0.1 * (treated - reference)
         assert found.estimate == pytest.approx(truth, abs=0.02)
         assert found.low < truth < found.high
+
+
+def test_rounds_of_moments_alone_by_other_numbers_of_sites_are_not_combined() -> None:
+    study, plan = simulated(
+        '[variables]\nx = { kind = "numeric", edges = [0, 1, 2] }\n[mechanisms]\nx = "gaussian"\n'
+        "[graph]\nedges = []\n"
+    )
+    values = np.zeros(plan.length, dtype=np.int64)
+    with pytest.raises(UsageError) as refusal:
+        fit(study, plan, NoisySum(plan, values, 9), earlier=[NoisySum(plan, values, 10)], seed=1)
+    assert refusal.value.code == "other-survivors"
