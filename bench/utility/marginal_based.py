@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -124,7 +124,7 @@ class MarginalBased:
 
 def fingerprint(codes: Codes, request: Request) -> str:
     """Return a hash of everything that a run depends on, versions of its libraries included."""
-    libraries = {name: version(name) for name in ("opendp", "mbi", "jax")}
+    libraries = {name: _version(name) for name in ("opendp", "mbi", "jax")}
     text = json.dumps([asdict(request), codes.shape, libraries], sort_keys=True)
     return hashlib.sha256(text.encode() + codes.astype(np.uint8).tobytes()).hexdigest()
 
@@ -160,6 +160,14 @@ def write_run(path: Path, run: Run, digest: str, limits: Limits) -> None:
     unfinished = path.with_suffix(".part.npz")
     np.savez_compressed(unfinished, rows=rows, about=json.dumps(about))
     unfinished.rename(path)
+
+
+def _version(package: str) -> str:
+    """Return the version of a package; "absent" where the extra `bench` is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def notes(folder: Path = FOLDER) -> list[str]:

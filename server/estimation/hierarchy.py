@@ -60,6 +60,7 @@ _MOST_UNKNOWNS = 1024  # p h
 _MOST_ELEMENTS = 2**24  # R h^2
 _MOST_PRODUCTS = 2**31  # R p^2 h^2
 _ROWS_AT_ONCE = 4096
+_ROUNDING = 1e-14  # of a precision's trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ def _fit(model: _Model, errors: Reals, strength: Strength) -> _Fit:
     weights = np.linalg.inv(errors + row_covariance)
     weighted = np.einsum("rij,rj->ri", weights, model.deviations)
     prior = _prior_precision(model, strength)
-    precision = _gram(model.design, weights) + prior
+    precision = _regular(_gram(model.design, weights) + prior)
     factor = np.linalg.cholesky(precision)
     target = (model.design.T @ weighted).ravel()
     main = np.linalg.solve(precision, target)
@@ -248,6 +249,12 @@ def _fit(model: _Model, errors: Reals, strength: Strength) -> _Fit:
         - 0.5 * ((model.deviations * weighted).sum() - target @ main)
     )
     return _Fit(float(log_evidence), row_covariance, weights, main, factor)
+
+
+def _regular(precision: Reals) -> Reals:
+    """Return a precision that rounding cannot make singular, for sums that are mostly noise."""
+    least = _ROUNDING * float(np.trace(precision))
+    return np.asarray((precision + precision.T) / 2 + least * np.eye(len(precision)))
 
 
 def _gram(design: Reals, weights: Reals) -> Reals:
