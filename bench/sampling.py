@@ -14,11 +14,11 @@ import numpy as np
 from bench.alarm import alarm_study
 from bench.harness import Measurement, interleaved
 from protocol.study.study import Study
-from server.causal.mechanism import TableMechanism
+from server.causal.files.model_file import Provenance
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
-from server.causal.model_file import Provenance
-from server.causal.noise import Words
-from server.causal.sampler import CHUNK_ROWS
+from server.causal.sampling.noise import Words
+from server.causal.sampling.sampler import CHUNK_ROWS
 
 ROWS = 1_000_000
 PEER_ROWS = 20_000

@@ -17,8 +17,8 @@ _REACH = 1.959963984540054  # of a normal interval of 95 %
 def from_draws(world: World, study: Study, tables: Mapping[str, Tables], seconds: float) -> Answer:
     """Return the answer of a model: the point estimate comes first, then parameter draws.
 
-    Intervals are those of `server/causal/effects.py`: normal, by the draws' standard deviation,
-    cut off at -1 and 1.
+    Intervals are those of `server/causal/answers/effects.py`: normal, by the draws' standard
+    deviation, cut off at -1 and 1.
     """
     graph = study.causal_graph
     found = contrast_effects(graph, tables, world.contrasts)

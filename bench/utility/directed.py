@@ -20,7 +20,7 @@ from bench.utility.world import TEN_SITES, Answer, Records, Sites, World
 from protocol.privacy.plan import budget_of, compile_plan
 from protocol.study.graph import Clique
 from protocol.study.study import Study
-from server.causal.model_file import FEWEST_DRAWS
+from server.causal.files.model_file import FEWEST_DRAWS
 from server.estimation.contrasts import noise_of, plan_layout
 from server.estimation.design import directed_weights
 from server.estimation.evidence import NoisySum

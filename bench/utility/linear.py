@@ -14,7 +14,7 @@ from bench.utility.bundle import GaussianNode
 from bench.utility.gaussian import GaussianNetwork, drawn, scaled_contrast
 from bench.utility.world import Answer, Codes, Effects, Marginal, Records
 from protocol.study.study import Study
-from server.causal.mechanism import RegressionMechanism
+from server.causal.mechanisms.mechanism import RegressionMechanism
 
 Slopes = NDArray[np.float64]  # shape (draws, nodes, nodes): of the column in the row
 

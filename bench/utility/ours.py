@@ -13,7 +13,7 @@ from bench.utility.rounds import release, without_noise
 from bench.utility.world import CENTRAL, TEN_SITES, Answer, Records, Sites, World
 from protocol.privacy.plan import compile_plan
 from protocol.study.study import Study
-from server.causal.mechanism import Mechanism, RegressionMechanism, TableMechanism
+from server.causal.mechanisms.mechanism import Mechanism, RegressionMechanism, TableMechanism
 from server.causal.model import Model
 from server.estimation.fit import DRAWS, fit
 

@@ -50,7 +50,7 @@ from bench.utility.table import markdown
 from bench.utility.world import TEN_SITES, Codes
 from protocol.privacy.plan import compile_plan
 from protocol.study.study import Study
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.estimation.fit import DRAWS, fit
 
 FOLDER = Path("build/utility")

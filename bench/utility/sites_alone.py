@@ -16,7 +16,7 @@ from bench.utility.linear import least_squares, line_rows
 from bench.utility.ours import SOURCES, central_model, lines_of
 from bench.utility.world import CENTRAL, Answer, Records, World
 from protocol.study.study import Study
-from server.causal.model_file import FEWEST_DRAWS
+from server.causal.files.model_file import FEWEST_DRAWS
 
 
 @dataclass(frozen=True, slots=True)

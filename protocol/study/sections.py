@@ -290,7 +290,8 @@ class Synthetic(Section):
     """How much synthetic data a release holds, and the seed that it is drawn with.
 
     With several copies each is drawn from another plausible set of parameters, so that what is
-    computed from them can be combined into honest intervals (`server/causal/combining.py`).
+    computed from them can be combined into honest intervals
+    (`server/causal/synthetic/combining.py`).
     """
 
     copies: StrictInt = Field(default=1, ge=1, le=100)

@@ -1,1 +1,1 @@
-"""The fitted structural causal model: sampling, interventions, effects."""
+"""The fitted structural causal model: its face is `model.py`."""

@@ -17,21 +17,28 @@ from protocol.errors import StorageError, UsageError
 from protocol.study.sections import Measure
 from protocol.study.study import Study
 from protocol.study.variables import Survival, Value
-from server.causal import model_file
-from server.causal.answering import means_of, shares_of
-from server.causal.compilation import compile_world
-from server.causal.copies import plan_copies
-from server.causal.effects import Effect, Estimate, difference_of, hazard_ratio_of, mean_of
-from server.causal.frame import to_frame, to_long
-from server.causal.intervention import Assignment, check_node, nodes_of, resolve
-from server.causal.mechanism import WHOLE, Caution, Mechanism, Placement, TableMechanism, draws_of
-from server.causal.model_file import Provenance
-from server.causal.noise import check_seed
-from server.causal.parameter_table import parameter_table
-from server.causal.question_world import QuestionWorld
-from server.causal.sampler import Codes, compile_nodes, draw_codes
-from server.causal.scores import range_of
-from server.causal.world import Rows, draw_world
+from server.causal.answers.answering import means_of, shares_of
+from server.causal.answers.effects import Effect, Estimate, difference_of, hazard_ratio_of, mean_of
+from server.causal.answers.scores import range_of
+from server.causal.files import model_file
+from server.causal.files.model_file import Provenance
+from server.causal.mechanisms.mechanism import (
+    WHOLE,
+    Caution,
+    Mechanism,
+    Placement,
+    TableMechanism,
+    draws_of,
+)
+from server.causal.mechanisms.parameter_table import parameter_table
+from server.causal.sampling.compilation import compile_world
+from server.causal.sampling.frame import to_frame, to_long
+from server.causal.sampling.noise import check_seed
+from server.causal.sampling.sampler import Codes, compile_nodes, draw_codes
+from server.causal.sampling.world import Rows, draw_world
+from server.causal.synthetic.copies import plan_copies
+from server.causal.worlds.intervention import Assignment, check_node, nodes_of, resolve
+from server.causal.worlds.question_world import QuestionWorld
 
 MODEL_FILE = "model.json"
 BATCH_ROWS = 1 << 17
@@ -111,7 +118,7 @@ class Model:
         """Return rows start .. start + rows - 1 of the synthetic population of `seed`.
 
         Row k is the same in every call. Parameters as in `codes`; column types: see
-        `server/causal/frame.py`.
+        `server/causal/sampling/frame.py`.
 
         Raises:
             UsageError: as `codes`.
@@ -127,7 +134,7 @@ class Model:
 
         Raises:
             UsageError: as `codes`, the study has no visits, or a variable is called as a column
-                of its own (`server/causal/frame.py`).
+                of its own (`server/causal/sampling/frame.py`).
         """
         return to_long(self.study, self.sample(rows, seed, start, draw))
 
@@ -167,7 +174,7 @@ class Model:
         """Yield several data sets, each from another parameter draw and a stream of its own.
 
         Each as `sample`, or if `long` as `sample_long`, gives it. What is computed from each is
-        combined by `server/causal/combining.py`.
+        combined by `server/causal/synthetic/combining.py`.
 
         Raises:
             UsageError: as `codes` or `sample_long`, or more copies than draws.
@@ -258,7 +265,7 @@ class Model:
         return parameter_table(self.study, self.mechanisms[node], level)
 
     def to_json(self) -> str:
-        """Return the text of the model file (`server/causal/model_file.py`).
+        """Return the text of the model file (`server/causal/files/model_file.py`).
 
         Raises:
             UsageError: this is a view under an intervention.

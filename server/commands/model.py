@@ -14,7 +14,7 @@ from server.commands.output import JsonFlag, show, written
 from server.release.certainty import certainty_of
 
 if TYPE_CHECKING:
-    from server.causal.effects import Effect
+    from server.causal.answers.effects import Effect
     from server.causal.model import Model
 
 ReleasePath = Annotated[

@@ -14,7 +14,7 @@ from server.commands.output import JsonFlag, read_text, show, shown, write_text
 from server.commands.refined_study import check_refinable, quantiles_asked, with_edges
 
 if TYPE_CHECKING:
-    from server.causal.quantile_edges import QuantileEdges
+    from server.causal.synthetic.quantile_edges import QuantileEdges
 
 
 def refine(
@@ -36,7 +36,7 @@ def refine(
     The edges follow from what is released already and cost no privacy.
     """
     from server.causal.model import load  # noqa: PLC0415 - pandas is slow to load
-    from server.causal.quantile_edges import edges_of  # noqa: PLC0415
+    from server.causal.synthetic.quantile_edges import edges_of  # noqa: PLC0415
 
     text, asked = read_text(study_file, "a study (TOML)"), quantiles_asked(quantiles)
     study, model = parse_study(text), load(prior)

@@ -15,7 +15,7 @@ from protocol.study.families import Family
 from protocol.study.study import Study
 from protocol.study.time import base_name
 from protocol.study.variables import Numeric
-from server.causal.mechanism import Caution
+from server.causal.mechanisms.mechanism import Caution
 from server.estimation.combination import combined
 from server.estimation.contrasts import family_map, helmert, plan_layout
 from server.estimation.evidence import NoisySum

@@ -23,7 +23,8 @@ from protocol.privacy.plan import StatisticsPlan
 from protocol.study.families import Family, Population
 from protocol.study.study import Study
 from protocol.study.variables import Survival
-from server.causal.mechanism import (
+from server.causal.files.model_file import FEWEST_DRAWS, Provenance
+from server.causal.mechanisms.mechanism import (
     Caution,
     Mechanism,
     RegressionMechanism,
@@ -32,8 +33,7 @@ from server.causal.mechanism import (
     at_node,
 )
 from server.causal.model import Model
-from server.causal.model_file import FEWEST_DRAWS, Provenance
-from server.causal.noise import check_seed
+from server.causal.sampling.noise import check_seed
 from server.estimation.cautions import pile_cautions, survival_cautions, table_cautions
 from server.estimation.combination import check_alike
 from server.estimation.evidence import NoisySum

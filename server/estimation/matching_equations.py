@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from server.causal.mechanism import Response
+from server.causal.mechanisms.mechanism import Response
 from server.estimation.moments import Reals, Scale
 from server.estimation.responses import ResponseMoments, boolean_moments, count_moments
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from server.causal.mechanism import Response
+from server.causal.mechanisms.mechanism import Response
 from server.estimation.dispersion import with_dispersion
 from server.estimation.family import WIDENING
 from server.estimation.matching_equations import (

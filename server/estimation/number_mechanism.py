@@ -10,8 +10,7 @@ from protocol.study.families import Family, visit_of
 from protocol.study.study import Study
 from protocol.study.time import BEFORE, FIRST, NOW, template_of
 from protocol.study.variables import Boolean, Count, Numeric
-from server.causal.compilation import compile_world
-from server.causal.mechanism import (
+from server.causal.mechanisms.mechanism import (
     Caution,
     Mechanism,
     Placement,
@@ -19,7 +18,8 @@ from server.causal.mechanism import (
     Response,
     at_node,
 )
-from server.causal.world import draw_world
+from server.causal.sampling.compilation import compile_world
+from server.causal.sampling.world import draw_world
 from server.estimation.cautions import bounds_cautions, mismatch_cautions, moment_cautions
 from server.estimation.evidence import NoisySum
 from server.estimation.gaussian import fit_gaussian

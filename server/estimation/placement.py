@@ -17,7 +17,7 @@ from protocol.study.graph import Clique
 from protocol.study.study import Study
 from protocol.study.time import base_name
 from protocol.study.variables import Numeric
-from server.causal.mechanism import Placement
+from server.causal.mechanisms.mechanism import Placement
 from server.estimation.evidence import NoisySum
 from server.estimation.family import WIDENING, dirichlet_like, to_simplex
 

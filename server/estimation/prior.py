@@ -16,7 +16,7 @@ from numpy.random import Generator, Philox
 
 from protocol.errors import UsageError
 from protocol.study.study import Study
-from server.causal.mechanism import TableMechanism, Tables
+from server.causal.mechanisms.mechanism import TableMechanism, Tables
 
 if TYPE_CHECKING:
     from server.causal.model import Model  # pandas is slow to load

@@ -1,9 +1,9 @@
 """How the answers to a study's questions change with what a round releases.
 
 Delta method, in three exact steps: an effect is a function of the tables P(node | parents) by the
-truncated factorisation (`server/causal/derivatives.py`); a table is theta_rc = t_rc / n_r of the
-counts t of its family, n_r being the total of row r; and counts are a linear map of the
-coordinates of residual tables (`contrasts.py`). With g = dE / dtheta,
+truncated factorisation (`server/causal/answers/derivatives.py`); a table is
+theta_rc = t_rc / n_r of the counts t of its family, n_r being the total of row r; and counts are
+a linear map of the coordinates of residual tables (`contrasts.py`). With g = dE / dtheta,
 
     dE / dt_rc = (g_rc - sum_c' theta_rc' g_rc') / n_r
 
@@ -21,9 +21,9 @@ from protocol.errors import UsageError
 from protocol.privacy.weights import mechanisms_of
 from protocol.study.sections import Question
 from protocol.study.study import Study
-from server.causal.contraction import distribution
-from server.causal.derivatives import parent_shares, trace
-from server.causal.mechanism import Tables
+from server.causal.answers.contraction import distribution
+from server.causal.answers.derivatives import parent_shares, trace
+from server.causal.mechanisms.mechanism import Tables
 from server.estimation.contrasts import Coordinates, FamilyMap, Layout, Reals, family_map
 from server.estimation.family import numbers
 from server.estimation.prior import Prior

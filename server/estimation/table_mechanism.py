@@ -7,7 +7,7 @@ from protocol.study.families import Family
 from protocol.study.mechanisms import REGRESSION_KINDS
 from protocol.study.study import Study
 from protocol.study.variables import Survival
-from server.causal.mechanism import Censoring, Parts, TableMechanism, apportion
+from server.causal.mechanisms.mechanism import Censoring, Parts, TableMechanism, apportion
 from server.estimation.blend import table_posterior
 from server.estimation.family import NoisyFamily, Posterior, Sets
 from server.estimation.selection import restricted

@@ -27,7 +27,7 @@ from scipy import special
 from protocol.study.families import Family
 from protocol.study.study import Study
 from protocol.study.variables import Count
-from server.causal.mechanism import Terms
+from server.causal.mechanisms.mechanism import Terms
 from server.estimation.family import WIDENING, NoisyFamily, Reals
 
 _PRIOR_DEVIATION = 3.0

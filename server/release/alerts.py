@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from server.causal.mechanism import Caution
+from server.causal.mechanisms.mechanism import Caution
 from server.release.answers import Agreement, Answer, number
 from server.release.basis import Basis
 from server.release.marginals import Marginal, noisy_rows

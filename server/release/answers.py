@@ -8,7 +8,7 @@ from enum import Enum
 from protocol.study.sections import Measure, Question
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival
-from server.causal.effects import Method
+from server.causal.answers.effects import Method
 from server.causal.model import Model
 from server.release.certainty import certainty_of
 

@@ -6,7 +6,7 @@ from protocol.study.questions import treated_nodes
 from protocol.study.study import Study
 
 if TYPE_CHECKING:
-    from server.causal.effects import Effect
+    from server.causal.answers.effects import Effect
 
 _NO_WIDTH = 1e-12  # what rounding may leave of an interval without any
 

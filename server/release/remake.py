@@ -15,9 +15,9 @@ from protocol.identifiers import Digest
 from protocol.secagg.roster import parse_roster
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.causal.alikeness import alike, alike_placements
-from server.causal.copies import Copy
+from server.causal.mechanisms.alikeness import alike, alike_placements
 from server.causal.model import Model
+from server.causal.synthetic.copies import Copy
 from server.estimation.combination import check_follows
 from server.release.basis import Basis, check_is_first, establish, establish_followed
 from server.release.checks import Check, checked

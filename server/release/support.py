@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from protocol.privacy.residuals import subsets
 from protocol.study.families import Family
 from protocol.study.graph import Clique
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
 from server.estimation.evidence import NoisySum
 

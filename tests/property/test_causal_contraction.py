@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
 
-from server.causal.contraction import distribution, relevant
-from server.causal.derivatives import parent_shares, trace
+from server.causal.answers.contraction import distribution, relevant
+from server.causal.answers.derivatives import parent_shares, trace
 from tests.support.networks import Network, network
 
 NODES = tuple("abcdef")

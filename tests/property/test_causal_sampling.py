@@ -7,8 +7,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.causal import sampler
 from server.causal.model import Model
+from server.causal.sampling import sampler
 from tests.support.networks import mixed
 
 TOTAL = 3000

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.study.variables import Value
-from server.causal import world
-from server.causal.compilation import compile_world
 from server.causal.model import Model
+from server.causal.sampling import world
+from server.causal.sampling.compilation import compile_world
 from tests.support.causal_models import mixed_model, visits_model
 from tests.support.networks import mixed
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.random import default_rng
 
 from protocol.privacy.plan import StatisticsPlan, compile_plan
-from server.causal.mechanism import WHOLE
+from server.causal.mechanisms.mechanism import WHOLE
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit
 from tests.support.networks import Network, mixed, tables_of

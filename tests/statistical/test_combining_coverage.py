@@ -10,9 +10,9 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from protocol.privacy.plan import compile_plan
-from server.causal.combining import combine
-from server.causal.copies import plan_copies
 from server.causal.model import Model
+from server.causal.synthetic.combining import combine
+from server.causal.synthetic.copies import plan_copies
 from server.estimation.fit import fit
 from tests.support.networks import BOOLEAN, Network, network, release, yes
 

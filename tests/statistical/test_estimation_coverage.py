@@ -15,7 +15,7 @@ import pytest
 from numpy.random import default_rng
 
 from protocol.privacy.plan import StatisticsPlan, compile_plan
-from server.causal.effects import Effect
+from server.causal.answers.effects import Effect
 from server.estimation.fit import fit
 from tests.support.networks import Network, asia, release, weights
 

@@ -16,7 +16,7 @@ import pytest
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
-from server.causal.mechanism import RegressionMechanism, TableMechanism
+from server.causal.mechanisms.mechanism import RegressionMechanism, TableMechanism
 from server.causal.model import Model
 from server.estimation.fit import fit
 from tests.support.mixed_rounds import release_columns, simulated

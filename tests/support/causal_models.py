@@ -13,7 +13,8 @@ from protocol.privacy.plan import StatisticsPlan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
 from protocol.study.variables import Boolean, Count, Numeric
-from server.causal.mechanism import (
+from server.causal.files.model_file import Provenance
+from server.causal.mechanisms.mechanism import (
     Mechanism,
     Placement,
     RegressionMechanism,
@@ -23,7 +24,6 @@ from server.causal.mechanism import (
     at_node,
 )
 from server.causal.model import Model
-from server.causal.model_file import Provenance
 from tests.support.reference_statistics import Record, reference_statistics
 from tests.support.release_rounds import Vector
 from tests.support.studies import MIXED_TEXT, VISITS_TEXT

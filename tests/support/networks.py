@@ -15,9 +15,9 @@ from protocol.privacy.residuals import residual_table
 from protocol.study.document import parse_study
 from protocol.study.graph import Clique
 from protocol.study.study import Study
-from server.causal.mechanism import TableMechanism, apportion
+from server.causal.files.model_file import FEWEST_DRAWS, Provenance
+from server.causal.mechanisms.mechanism import TableMechanism, apportion
 from server.causal.model import Model
-from server.causal.model_file import FEWEST_DRAWS, Provenance
 from server.estimation.evidence import NoisySum
 
 Table = NDArray[np.float64]  # shape (parents' sizes .., size)

@@ -8,7 +8,7 @@ from bench.utility.gaussian import GaussianNetwork
 from bench.utility.linear import least_squares, line_rows, linear_answer
 from bench.utility.studies import study_of
 from bench.utility.world import Contrast, Records
-from server.causal.mechanism import RegressionMechanism
+from server.causal.mechanisms.mechanism import RegressionMechanism
 
 BODY = """graph = { edges = ["a -> b", "a -> c", "b -> c"] }
 mechanisms = { a = "gaussian", b = "gaussian", c = "gaussian" }

@@ -12,7 +12,7 @@ from bench.utility.rounds import release, without_noise
 from bench.utility.studies import study_of, study_within, texts
 from bench.utility.world import CENTRAL, TEN_SITES
 from protocol.privacy.plan import compile_plan
-from server.causal.contraction import relevant
+from server.causal.answers.contraction import relevant
 from tests.support.networks import Table, asia, counts, mixed
 
 CHAIN = {

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.causal.alikeness import alike, alike_placements
-from server.causal.mechanism import Censoring, Placement, Terms, apportion
+from server.causal.mechanisms.alikeness import alike, alike_placements
+from server.causal.mechanisms.mechanism import Censoring, Placement, Terms, apportion
 from tests.support.causal_models import DRAWS, mixed_model
 
 MODEL = mixed_model()

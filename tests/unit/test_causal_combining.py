@@ -10,8 +10,8 @@ from scipy import stats
 
 import concause
 from protocol.errors import UsageError
-from server.causal.combining import combine
-from server.causal.student import two_sided_quantile
+from server.causal.synthetic.combining import combine
+from server.causal.synthetic.student import two_sided_quantile
 
 
 def test_three_sets_are_combined_as_by_hand() -> None:

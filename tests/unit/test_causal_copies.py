@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from protocol.errors import UsageError
-from server.causal.copies import Copy, plan_copies
+from server.causal.synthetic.copies import Copy, plan_copies
 from tests.support.networks import BOOLEAN, asia, network, yes
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from protocol.errors import UsageError
 from protocol.study.variables import Value
-from server.causal import contraction
-from server.causal.effects import score_means, summarise
+from server.causal.answers import contraction
+from server.causal.answers.effects import score_means, summarise
 from server.causal.model import Model
 from tests.support.networks import BOOLEAN, asia, mixed, network, weights, yes
 

@@ -4,10 +4,10 @@ import pytest
 
 from protocol.errors import UsageError
 from protocol.study.variables import Numeric
-from server.causal.compilation import bins_of
-from server.causal.frame import to_frame
 from server.causal.model import Model
-from server.causal.world import Rows, placed
+from server.causal.sampling.compilation import bins_of
+from server.causal.sampling.frame import to_frame
+from server.causal.sampling.world import Rows, placed
 from tests.support.causal_models import mixed_model, model_of, study_of, visits_model
 from tests.support.networks import asia, mixed, network
 

@@ -4,7 +4,7 @@ import pytest
 
 from protocol.errors import UsageError
 from protocol.study.variables import Value
-from server.causal.intervention import Assignment, resolve
+from server.causal.worlds.intervention import Assignment, resolve
 from tests.support.causal_models import mixed_model, visits_model
 
 MIXED, VISITS = mixed_model().study, visits_model().study

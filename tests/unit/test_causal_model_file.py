@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from protocol.errors import StorageError, UsageError
-from server.causal import strict_json
-from server.causal.mechanism import (
+from server.causal.files import strict_json
+from server.causal.mechanisms.mechanism import (
     WHOLE,
     Caution,
     Censoring,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from protocol.errors import UsageError
-from server.causal.noise import Words, check_seed, fractions
-from server.causal.sampler import compile_nodes, draw_codes, thresholds
+from server.causal.sampling.noise import Words, check_seed, fractions
+from server.causal.sampling.sampler import compile_nodes, draw_codes, thresholds
 from tests.vectors import sampling_generate
 
 VECTORS = json.loads(sampling_generate.FILE.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import UsageError
-from server.causal.mechanism import TableMechanism, Terms
+from server.causal.mechanisms.mechanism import TableMechanism, Terms
 from tests.support.causal_models import DRAWS, mixed_model, visits_model
 from tests.support.networks import asia
 

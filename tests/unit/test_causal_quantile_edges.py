@@ -11,7 +11,7 @@ from numpy.random import default_rng
 
 from protocol.errors import UsageError
 from server.causal.model import Model
-from server.causal.quantile_edges import distinct, edges_of, quantiles, rounded
+from server.causal.synthetic.quantile_edges import distinct, edges_of, quantiles, rounded
 from tests.support.causal_models import mixed_model, visits_model
 
 UNIT = (Decimal(0), Decimal(1))

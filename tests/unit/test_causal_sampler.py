@@ -4,10 +4,10 @@ import pytest
 from scipy import stats
 
 from protocol.errors import UsageError
-from server.causal import sampler
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
-from server.causal.sampler import compile_nodes, draw_codes, thresholds
+from server.causal.sampling import sampler
+from server.causal.sampling.sampler import compile_nodes, draw_codes, thresholds
 from tests.support.networks import BOOLEAN, Network, asia, mixed, network, weights, yes
 
 ROWS = 200_000

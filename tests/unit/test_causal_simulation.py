@@ -9,7 +9,7 @@ from scipy import stats
 
 from protocol.errors import UsageError
 from protocol.study.sections import Measure
-from server.causal import answering, simulation
+from server.causal.answers import answering, simulation
 from server.causal.model import Model
 from tests.support.causal_models import (
     mixed_model,

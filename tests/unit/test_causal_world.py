@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from server.causal.compilation import bins_of, compile_world
-from server.causal.world import Bins, RegressionNode, SurvivalNode, counts_at, draw_world, placed
+from server.causal.sampling.compilation import bins_of, compile_world
+from server.causal.sampling.world import (
+    Bins,
+    RegressionNode,
+    SurvivalNode,
+    counts_at,
+    draw_world,
+    placed,
+)
 from tests.support.causal_models import (
     mixed_model,
     model_of,

@@ -10,7 +10,7 @@ from protocol.errors import UsageError
 from protocol.privacy.plan import compile_plan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.estimation.combination import check_follows, combined
 from server.estimation.contrasts import coordinates_of, plan_layout
 from server.estimation.evidence import NoisySum

@@ -11,7 +11,7 @@ from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan, compile_plan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.causal.contraction import distribution
+from server.causal.answers.contraction import distribution
 from server.estimation.contrasts import (
     Coordinates,
     Reals,
@@ -177,7 +177,7 @@ def test_a_disconnected_question_says_so_and_weighs_nothing() -> None:
 def test_a_network_too_wide_for_exact_effects_is_unforeseen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("server.causal.derivatives.MOST_CELLS", 8)
+    monkeypatch.setattr("server.causal.answers.derivatives.MOST_CELLS", 8)
     (found,) = survey(made(), truth(), plan_layout(plan()))
     assert isinstance(found, Unforeseen)
     assert "too wide" in found.reason

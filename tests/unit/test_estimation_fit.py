@@ -6,7 +6,7 @@ from numpy.random import default_rng
 
 from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan, compile_plan
-from server.causal.mechanism import WHOLE
+from server.causal.mechanisms.mechanism import WHOLE
 from server.causal.model import Model
 from server.estimation import blend
 from server.estimation import table_mechanism as fitting

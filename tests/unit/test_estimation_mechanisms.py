@@ -12,7 +12,7 @@ from protocol.errors import UsageError
 from protocol.privacy.plan import StatisticsPlan, compile_plan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.causal.mechanism import RegressionMechanism, RuleMechanism, TableMechanism
+from server.causal.mechanisms.mechanism import RegressionMechanism, RuleMechanism, TableMechanism
 from server.causal.model import Model
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit

@@ -8,7 +8,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy import special
 
-from server.causal.mechanism import Response
+from server.causal.mechanisms.mechanism import Response
 from server.estimation.moment_matching import MatchedDraws, SimulatedParents, match_moments
 from server.estimation.moments import NoisyMoments, Scale
 from server.estimation.responses import boolean_moments, count_moments

@@ -8,7 +8,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy import special
 
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
 from server.estimation.fit import fit
 from tests.support.mixed_rounds import release_columns, simulated

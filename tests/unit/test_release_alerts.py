@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from server.causal.mechanism import Caution
+from server.causal.mechanisms.mechanism import Caution
 from server.release.alerts import Alert, Weight, find_alerts
 from server.release.answers import Answer
 from server.release.basis import Basis

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from protocol.privacy.residuals import rebuild, subsets
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
 from server.estimation.evidence import NoisySum
 from server.estimation.fit import fit

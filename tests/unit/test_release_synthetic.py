@@ -12,8 +12,8 @@ from protocol.errors import PeerError
 from protocol.identifiers import Digest
 from protocol.study.document import parse_study
 from protocol.study.sections import Synthetic
-from server.causal.copies import Copy
 from server.causal.model import Model
+from server.causal.synthetic.copies import Copy
 from server.estimation.fit import DRAWS, fit
 from server.release import synthetic
 from server.release.synthetic import (

@@ -12,7 +12,7 @@ import pytest
 from protocol.canonical import parse_fraction
 from protocol.errors import ConcauseError, UsageError
 from protocol.privacy.conversion import epsilon_of
-from server.causal.mechanism import TableMechanism
+from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model, load
 from server.estimation.fit import fit
 from server.release.basis import Basis, establish

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from server.causal.combining import combine
     from server.causal.model import Model, load
+    from server.causal.synthetic.combining import combine
 
 _HERE = Path(__file__).resolve().parent
 _BUNDLED = _HERE / "app"
@@ -25,7 +25,7 @@ __all__ = ["APP_ROOT", "Model", "combine", "load"]
 
 _HOMES = {
     "Model": "server.causal.model",
-    "combine": "server.causal.combining",
+    "combine": "server.causal.synthetic.combining",
     "load": "server.causal.model",
 }
 

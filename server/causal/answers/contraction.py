@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import UsageError
 from protocol.study.graph import CausalGraph
-from server.causal.mechanism import Tables
+from server.causal.mechanisms.mechanism import Tables
 
 Distributions = NDArray[np.float64]  # shape (draws, size of the query)
 Factor: TypeAlias = tuple[Tables, tuple[str, ...]]  # axes: draws, then the named nodes

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from protocol.errors import UsageError
 from protocol.study.study import Study
-from server.causal.effects import check_level
-from server.causal.mechanism import (
+from server.causal.answers.effects import check_level
+from server.causal.mechanisms.mechanism import (
     Mechanism,
     RegressionMechanism,
     RuleMechanism,

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from protocol.errors import UsageError
 from protocol.study.sections import Measure
-from server.causal.contraction import Distributions
-from server.causal.mechanism import WHOLE
-from server.causal.scores import Scores
+from server.causal.answers.contraction import Distributions
+from server.causal.answers.scores import Scores
+from server.causal.mechanisms.mechanism import WHOLE
 
 Means = NDArray[np.float64]  # shape (1 + draws,): by the point estimate, then by every draw
 Method: TypeAlias = Literal["exact", "simulation"]

@@ -12,8 +12,7 @@ from protocol.study.quantities import MISSING
 from protocol.study.study import Study
 from protocol.study.time import NOW, base_name
 from protocol.study.variables import Categorical, Count, Numeric, Ordinal, Survival, Variable
-from server.causal.intervention import Assignment
-from server.causal.mechanism import (
+from server.causal.mechanisms.mechanism import (
     WHOLE,
     Mechanism,
     Placement,
@@ -22,8 +21,8 @@ from server.causal.mechanism import (
     Table,
     TableMechanism,
 )
-from server.causal.sampler import SampledNode, compile_node
-from server.causal.world import (
+from server.causal.sampling.sampler import SampledNode, compile_node
+from server.causal.sampling.world import (
     CENSORED,
     Bins,
     RegressionNode,
@@ -32,6 +31,7 @@ from server.causal.world import (
     TableNode,
     WorldNode,
 )
+from server.causal.worlds.intervention import Assignment
 
 _EMPTY: Mapping[str, Placement] = {}
 

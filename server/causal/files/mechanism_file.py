@@ -1,6 +1,6 @@
 """Mechanisms in the model file: what each is written as, and read back from, bit for bit.
 
-The format is described in `server/causal/model_file.py`. Shapes follow from the study.
+The format is described in `server/causal/files/model_file.py`. Shapes follow from the study.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from protocol.study.mechanisms import REGRESSION_KINDS
 from protocol.study.study import Study
 from protocol.study.variables import Survival
-from server.causal.mechanism import (
+from server.causal.files.strict_json import Object, array, fields, list_of, refuse, same, text_of
+from server.causal.mechanisms.mechanism import (
     WHOLE,
     Censoring,
     Mechanism,
@@ -26,7 +27,6 @@ from server.causal.mechanism import (
     Terms,
     at_node,
 )
-from server.causal.strict_json import Object, array, fields, list_of, refuse, same, text_of
 
 Document: TypeAlias = dict[str, object]
 Reals: TypeAlias = NDArray[np.float64]

@@ -30,8 +30,8 @@ from protocol.study.variables import (
     Survival,
     Variable,
 )
-from server.causal.compilation import rule_columns
-from server.causal.world import Reals, Rows, parent_column
+from server.causal.sampling.compilation import rule_columns
+from server.causal.sampling.world import Reals, Rows, parent_column
 
 Masks: TypeAlias = Mapping[str, NDArray[np.bool_]]  # by node: rows whose value is not shown
 _Column: TypeAlias = "pd.api.extensions.ExtensionArray | NDArray[np.generic]"

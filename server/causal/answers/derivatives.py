@@ -15,14 +15,14 @@ import opt_einsum
 from numpy.typing import NDArray
 
 from protocol.study.graph import CausalGraph
-from server.causal.contraction import (
+from server.causal.answers.contraction import (
     MOST_CELLS,
     Distributions,
     elimination_order,
     factor,
     relevant,
 )
-from server.causal.mechanism import Tables
+from server.causal.mechanisms.mechanism import Tables
 
 Axes: TypeAlias = tuple[str, ...]  # "" is the axis of draws: no node has that name
 Reals = NDArray[Any]  # float64

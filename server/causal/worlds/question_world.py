@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from protocol.study.study import Study
 from protocol.study.time import base_name
-from server.causal.compilation import compile_world
-from server.causal.contraction import relevant
-from server.causal.intervention import Assignment
-from server.causal.mechanism import Mechanism, Placement
-from server.causal.world import WorldNode
+from server.causal.answers.contraction import relevant
+from server.causal.mechanisms.mechanism import Mechanism, Placement
+from server.causal.sampling.compilation import compile_world
+from server.causal.sampling.world import WorldNode
+from server.causal.worlds.intervention import Assignment
 
 
 @dataclass(frozen=True, slots=True, eq=False)

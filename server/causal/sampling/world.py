@@ -16,9 +16,9 @@ from scipy import special
 
 from protocol.study.expression import Expression
 from protocol.study.expression_arrays import Column, Levels, evaluate
-from server.causal.mechanism import Response
-from server.causal.noise import ROWS_PER_BLOCK, Words, fractions
-from server.causal.sampler import Codes, SampledNode, reached_codes
+from server.causal.mechanisms.mechanism import Response
+from server.causal.sampling.noise import ROWS_PER_BLOCK, Words, fractions
+from server.causal.sampling.sampler import Codes, SampledNode, reached_codes
 
 Reals: TypeAlias = NDArray[Any]  # float64, shape (rows,); scipy widens the type
 

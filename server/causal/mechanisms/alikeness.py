@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from server.causal.mechanism import (
+from server.causal.mechanisms.mechanism import (
     Censoring,
     Mechanism,
     Placement,

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from protocol.errors import UsageError
 from protocol.study.sections import Measure
-from server.causal.contraction import Distributions, distribution
-from server.causal.effects import WorldMeans, score_means
-from server.causal.mechanism import TableMechanism, Tables
-from server.causal.question_world import QuestionWorld
-from server.causal.scores import Scores, scores_of
-from server.causal.simulation import simulated_means, simulated_shares
+from server.causal.answers.contraction import Distributions, distribution
+from server.causal.answers.effects import WorldMeans, score_means
+from server.causal.answers.scores import Scores, scores_of
+from server.causal.answers.simulation import simulated_means, simulated_shares
+from server.causal.mechanisms.mechanism import TableMechanism, Tables
+from server.causal.worlds.question_world import QuestionWorld
 
 Shares = NDArray[np.float64]  # shape (levels,)
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from server.causal.noise import ROWS_PER_BLOCK, Words, Words32
+from server.causal.sampling.noise import ROWS_PER_BLOCK, Words, Words32
 
 Codes = NDArray[np.signedinteger[Any]]  # int8 or int16, shape (nodes, rows)
 Column = NDArray[np.signedinteger[Any]]  # int8 or int16, shape (rows,)

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 from protocol.errors import UsageError
-from server.causal.noise import check_seed
+from server.causal.sampling.noise import check_seed
 
 _PURPOSE = b"concause/1/copy-seed\x00"
 _SEED_BYTES = 6  # exact in a JSON number

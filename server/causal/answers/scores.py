@@ -14,7 +14,7 @@ from protocol.study.problems import either
 from protocol.study.sections import Measure
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival
-from server.causal.mechanism import Placement
+from server.causal.mechanisms.mechanism import Placement
 
 Reals: TypeAlias = NDArray[Any]  # float64
 Scores: TypeAlias = Reals  # shape (1 or 1 + draws, levels); NaN where a level has no number

@@ -32,8 +32,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from protocol.errors import UsageError
-from server.causal.effects import check_level
-from server.causal.student import two_sided_quantile
+from server.causal.answers.effects import check_level
+from server.causal.synthetic.student import two_sided_quantile
 
 Reals: TypeAlias = NDArray[np.float64]
 Sets: TypeAlias = "Sequence[Any] | NDArray[Any] | pd.Series[Any] | pd.DataFrame"

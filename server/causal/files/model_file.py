@@ -26,7 +26,7 @@ One object, UTF-8, in this order:
                      coefficients on the scale of the link, "draws": a list of them per draw}
         censoring    perhaps, of a survival node: {"table", "draws"} as above, over intervals
 
-    regression: see `server/causal/mechanism.py`
+    regression: see `server/causal/mechanisms/mechanism.py`
         rows         parents by whose codes coefficients differ
         regressors   parents whose values enter, in their own units
         response     "gaussian", "logistic", "poisson" or "negative-binomial"
@@ -62,9 +62,13 @@ from protocol.identifiers import DIGEST_BYTES, Digest
 from protocol.study.document import study_from_canonical
 from protocol.study.study import Study
 from protocol.study.variables import Numeric
-from server.causal.mechanism import Caution, Mechanism, Placement, draws_of
-from server.causal.mechanism_file import flat_lists, mechanism_document, read_mechanism, shares
-from server.causal.strict_json import (
+from server.causal.files.mechanism_file import (
+    flat_lists,
+    mechanism_document,
+    read_mechanism,
+    shares,
+)
+from server.causal.files.strict_json import (
     Object,
     array,
     fields,
@@ -75,6 +79,7 @@ from server.causal.strict_json import (
     same,
     text_of,
 )
+from server.causal.mechanisms.mechanism import Caution, Mechanism, Placement, draws_of
 
 FORMAT = "concause-model/1"
 FEWEST_DRAWS = 20

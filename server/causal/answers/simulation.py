@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study.study import Study
-from server.causal.effects import WorldMeans
-from server.causal.mechanism import WHOLE, Table, TableMechanism
-from server.causal.question_world import QuestionWorld
-from server.causal.scores import Scores
-from server.causal.world import CHUNK_ROWS, Rows, WorldNode, draw_world
+from server.causal.answers.effects import WorldMeans
+from server.causal.answers.scores import Scores
+from server.causal.mechanisms.mechanism import WHOLE, Table, TableMechanism
+from server.causal.sampling.world import CHUNK_ROWS, Rows, WorldNode, draw_world
+from server.causal.worlds.question_world import QuestionWorld
 
 POINT_ROWS = 200_000
 DRAW_ROWS = 4_096

@@ -1,0 +1,1 @@
+"""Answers to causal questions: exact where tables allow it, else simulated."""

@@ -1,0 +1,1 @@
+"""Mechanisms P(node | parents): what they hold, and how people read their parameters."""

@@ -1,0 +1,1 @@
+"""Rows of a world: noise, kernels, and columns for people."""

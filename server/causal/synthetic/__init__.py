@@ -1,0 +1,1 @@
+"""Analyses of synthetic rows: several data sets of one model, and what they say together."""

@@ -1,0 +1,1 @@
+"""Worlds: the mechanisms of a model under interventions."""
