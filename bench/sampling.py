@@ -17,8 +17,8 @@ from protocol.study.study import Study
 from server.causal.files.model_file import Provenance
 from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
+from server.causal.sampling.engine import CHUNK_ROWS
 from server.causal.sampling.noise import Words
-from server.causal.sampling.sampler import CHUNK_ROWS
 
 ROWS = 1_000_000
 PEER_ROWS = 20_000

@@ -5,52 +5,60 @@ the worlds of one seed share their noise, so that rows of a factual and an inter
 be compared one by one, and columns of nodes that are not descendants are the same bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
 import networkx as nx
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from protocol.errors import StorageError, UsageError
-from protocol.study.sections import Measure
 from protocol.study.study import Study
-from protocol.study.variables import Survival, Value
-from server.causal.answers.answering import means_of, shares_of
-from server.causal.answers.effects import Effect, Estimate, difference_of, hazard_ratio_of, mean_of
-from server.causal.answers.scores import range_of
+from protocol.study.variables import Value
+from server.causal.answers import asking, curves
+from server.causal.answers.answering import shares_of
+from server.causal.answers.asking import Question
+from server.causal.answers.effects import Effect, Estimate
+from server.causal.answers.measures import Measure
+from server.causal.answers.simulation import evaluated
 from server.causal.files import model_file
 from server.causal.files.model_file import Provenance
-from server.causal.mechanisms.mechanism import (
-    WHOLE,
-    Caution,
-    Mechanism,
-    Placement,
-    TableMechanism,
-    draws_of,
-)
+from server.causal.mechanisms.mechanism import Caution, Mechanism, Placement, draws_of
 from server.causal.mechanisms.parameter_table import parameter_table
-from server.causal.sampling.compilation import compile_world
-from server.causal.sampling.frame import to_frame, to_long
+from server.causal.sampling.drawing import draw as draw_rows
+from server.causal.sampling.engine import Engine
+from server.causal.sampling.nodes import Rows, WorldNode
 from server.causal.sampling.noise import check_seed
-from server.causal.sampling.sampler import Codes, compile_nodes, draw_codes
-from server.causal.sampling.world import Rows, draw_world
+from server.causal.sampling.tables import Codes
 from server.causal.synthetic.copies import plan_copies
-from server.causal.worlds.intervention import Assignment, check_node, nodes_of, resolve
-from server.causal.worlds.question_world import QuestionWorld
+from server.causal.worlds.assembly import assemble
+from server.causal.worlds.columns import Shown, to_frame, to_long, to_table
+from server.causal.worlds.interventions import Intervention
+from server.causal.worlds.naming import check_node, nodes_of
+from server.causal.worlds.resolution import name_of, resolve
+from server.causal.worlds.settings import Law, Setting
+from server.causal.worlds.world import World
 
 MODEL_FILE = "model.json"
 BATCH_ROWS = 1 << 17
+DEFAULT = Engine()
+
+Given = Mapping[str, object]
+NOBODY: Given = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A structural causal model with its uncertainty.
 
     `mechanisms` holds every node of the study's causal graph, `placements` where values of
     variables lie inside their bins (elsewhere evenly), `cautions` what the fit wants a reader to
-    know, `interventions` the nodes that this view sets.
+    know, `interventions` what nodes of this view are set to.
     """
 
     study: Study
@@ -58,7 +66,7 @@ class Model:
     provenance: Provenance
     placements: Mapping[str, Placement] = field(default_factory=lambda: MappingProxyType({}))
     cautions: tuple[Caution, ...] = ()
-    interventions: Mapping[str, Assignment] = field(default_factory=lambda: MappingProxyType({}))
+    interventions: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
 
     def __repr__(self) -> str:
         graph, sites = self.study.causal_graph, self.provenance.contributors
@@ -70,29 +78,47 @@ class Model:
 
     @property
     def graph(self) -> "nx.DiGraph[str]":
-        """Return the causal graph, without the arrows into nodes that this view sets."""
-        graph = self.study.causal_graph.to_networkx()
-        graph.remove_edges_from([edge for edge in graph.edges if edge[1] in self.interventions])
-        return graph
+        """Return the causal graph: into nodes that this view sets, arrows from what sets them."""
+        return self.world.graph
 
-    def do(self, assignments: Mapping[str, Value]) -> "Model":
+    @cached_property
+    def world(self) -> World:
+        """The mechanisms with what is set."""
+        settings = self.interventions
+        return assemble(self.study, self.mechanisms, self.placements, settings, self.draws)
+
+    def do(self, interventions: Mapping[str, Intervention]) -> "Model":
         """Return the model in which nodes are set, each to a level, a boolean or a number.
 
-        A node that is set already is set anew.
+        Or as a policy says (`server/causal/worlds/interventions.py`). A node that is set already
+        is set anew; a capacity is that of the population of this view.
 
         Raises:
-            UsageError: an unknown node, or a value outside its domain.
+            UsageError: an unknown node, a value outside its domain, or a policy that cannot be
+                read, does not fit its node, or reads what the node causes.
         """
-        added = resolve(self.study, assignments)
-        return replace(self, interventions=MappingProxyType({**self.interventions, **added}))
+        added = resolve(self.study, interventions, self._scores)
+        found = replace(self, interventions=MappingProxyType({**self.interventions, **added}))
+        _ = found.world  # refuses what cannot be
+        return found
 
-    @property
+    def _scores(self, law: Law) -> NDArray[np.float64]:
+        return evaluated(self.world, law)
+
+    @cached_property
     def draws(self) -> int:
         """The number of parameter draws, the same for every mechanism."""
         counts = map(draws_of, self.mechanisms.values())
         return min((count for count in counts if count is not None), default=0)
 
-    def codes(self, rows: int, seed: int, start: int = 0, draw: int | None = None) -> Codes:
+    def codes(
+        self,
+        rows: int,
+        seed: int,
+        start: int = 0,
+        draw: int | None = None,
+        engine: Engine = DEFAULT,
+    ) -> Codes:
         """Return codes of rows start .. start + rows - 1, shape (nodes, rows): the fast path.
 
         Nodes are in the order of `study.causal_graph.nodes`; codes index `study.model_labels`.
@@ -100,32 +126,51 @@ class Model:
         of them.
 
         Raises:
-            UsageError: rows or start below 0, a seed outside 64 bits, or no such draw.
+            UsageError: rows or start below 0, a seed outside 64 bits, no such draw, or a policy
+                that has no result for somebody.
         """
-        self._check_sample(rows, seed, start, draw)
-        tables = {
-            node: mechanism.table if draw is None else mechanism.parts[draw] / WHOLE
-            for node, mechanism in self.mechanisms.items()
-            if isinstance(mechanism, TableMechanism)
-        }
-        if len(tables) < len(self.mechanisms):
-            return self._rows(rows, seed, start, draw).codes
-        graph = self.study.causal_graph
-        nodes = compile_nodes(graph.nodes, graph.parents, tables, self._fixed())
-        return draw_codes(nodes, seed, start, rows)
+        drawn = self._rows(rows, seed, start, draw, engine).codes
+        if len(self.world.parts) == len(self.mechanisms) and self._in_order:
+            return drawn
+        return drawn[[self.world.place[node] for node in self.study.causal_graph.nodes]]
 
-    def sample(self, rows: int, seed: int, start: int = 0, draw: int | None = None) -> pd.DataFrame:
+    @property
+    def _in_order(self) -> bool:
+        nodes = self.study.causal_graph.nodes
+        return all(part.name == node for part, node in zip(self.world.parts, nodes, strict=True))
+
+    def sample(
+        self,
+        rows: int,
+        seed: int,
+        start: int = 0,
+        draw: int | None = None,
+        engine: Engine = DEFAULT,
+    ) -> pd.DataFrame:
         """Return rows start .. start + rows - 1 of the synthetic population of `seed`.
 
         Row k is the same in every call. Parameters as in `codes`; column types: see
-        `server/causal/sampling/frame.py`.
+        `server/causal/worlds/columns.py`.
 
         Raises:
             UsageError: as `codes`.
         """
-        self._check_sample(rows, seed, start, draw)
-        drawn = self._rows(rows, seed, start, draw)
-        return to_frame(self.study, drawn, start, tuple(self.interventions))
+        return to_frame(self._shown(rows, seed, start, draw, engine))
+
+    def table(
+        self,
+        rows: int,
+        seed: int,
+        start: int = 0,
+        draw: int | None = None,
+        engine: Engine = DEFAULT,
+    ) -> pa.Table:
+        """Return the rows of `sample` as an Arrow table.
+
+        Raises:
+            UsageError: as `codes`.
+        """
+        return to_table(self._shown(rows, seed, start, draw, engine))
 
     def sample_long(
         self, rows: int, seed: int, start: int = 0, draw: int | None = None
@@ -134,20 +179,27 @@ class Model:
 
         Raises:
             UsageError: as `codes`, the study has no visits, or a variable is called as a column
-                of its own (`server/causal/sampling/frame.py`).
+                of its own (`server/causal/worlds/columns.py`).
         """
         return to_long(self.study, self.sample(rows, seed, start, draw))
 
-    def _rows(self, rows: int, seed: int, start: int, draw: int | None) -> Rows:
-        world = compile_world(
-            self.study, self.mechanisms, self.placements, self.interventions, draw
-        )
-        return draw_world(world, seed, start, rows)
+    def _shown(self, rows: int, seed: int, start: int, draw: int | None, engine: Engine) -> Shown:
+        drawn = self._rows(rows, seed, start, draw, engine)
+        return Shown(self.study, drawn, self.world.place, tuple(self.interventions), start)
 
-    def _check_sample(self, rows: int, seed: int, start: int, draw: int | None) -> None:
+    def _rows(self, rows: int, seed: int, start: int, draw: int | None, engine: Engine) -> Rows:
         _check_rows(rows, start)
         check_seed(seed)
         self._check_draw(draw)
+        return draw_rows(self._compiled(draw), seed, start, rows, engine)
+
+    def _compiled(self, draw: int | None) -> tuple[WorldNode, ...]:
+        """Return the world ready to be drawn; that of the point estimate is kept."""
+        return self._point if draw is None else self.world.compiled(draw)
+
+    @cached_property
+    def _point(self) -> tuple[WorldNode, ...]:
+        return self.world.compiled(None)
 
     def iter_batches(
         self,
@@ -193,67 +245,138 @@ class Model:
         """
         check_node(self.study, node)
         index = pd.Index(self.study.model_labels(node), name=node)
-        return pd.Series(shares_of(self._world, node), index=index, name="probability")
+        return pd.Series(shares_of(self.world, node), index=index, name="probability")
 
-    def mean(self, outcome: str, level: float = 0.95, measure: Measure = "mean") -> Estimate:
+    def mean(
+        self,
+        outcome: str,
+        level: float = 0.95,
+        measure: Measure = "mean",
+        *,
+        event: object = None,
+        given: Given = NOBODY,
+        quantile: float = 0.5,
+    ) -> Estimate:
         """Return the mean of a node in this world: over its scores, without MISSING and OTHER.
 
-        Of a survival node: its risk by the last edge, or its restricted mean.
+        With `event` the probability of a level, or of any of several; of a survival node its risk
+        by the last edge, or its restricted mean; with the measure "quantile" that quantile. With
+        `given`, levels by node, the mean over those persons.
 
         Raises:
-            UsageError: an unknown node, one without numbers, or a measure that does not fit.
+            UsageError: an unknown node or level, one without numbers, or a measure that does not
+                fit.
         """
-        check_node(self.study, outcome)
-        _check_has_mean(measure)
-        means = means_of([self._world], outcome, measure)
-        return mean_of(means, level, range_of(self.study, outcome, measure))
+        question = Question(outcome, measure, event, given, quantile)
+        return asking.estimated(self.world, question, level)
 
-    def effect(
+    def effect(  # noqa: PLR0913 - one argument per part of the question
         self,
         treatment: str,
         outcome: str,
-        treated: Value = 1,
-        reference: Value = 0,
+        treated: Intervention = 1,
+        reference: Intervention = 0,
         level: float = 0.95,
         measure: Measure = "mean",
+        *,
+        event: object = None,
+        given: Given = NOBODY,
+        quantile: float = 0.5,
     ) -> Effect:
         """Return the average effect of setting `treatment` on the mean of `outcome`.
 
         A treatment of a study with visits, named without one, is set at all of them. Exact for
         the fitted parameters where all that the outcome depends on has tables, else simulated
         with the same noise in both worlds; the interval is over the parameter draws. The mean of
-        a time to an event is its risk.
+        a time to an event is its risk. `event`, `given` and `quantile` as in `mean`.
 
         Raises:
             UsageError: an unknown node or level, an outcome without numbers, the treatment as
-                its own outcome, a level of confidence outside (0, 1), or a measure that does not
-                fit the outcome.
+                its own outcome, a level of confidence outside (0, 1), persons who are told apart
+                by what the treatment changes, or a measure that does not fit the outcome.
         """
-        treated_nodes = nodes_of(self.study, treatment)
-        check_node(self.study, outcome)
-        if measure == "mean" and isinstance(self.study.variable(outcome), Survival):
-            measure = "risk"  # the mean of whether the event came
-        if outcome in treated_nodes:
-            raise UsageError(
-                "treatment-is-outcome",
-                f"Expected two different variables, found {treatment!r} twice.",
-                "Choose another outcome.",
-            )
-        models = [self.do({treatment: value}) for value in (treated, reference)]
-        means = means_of([model._world for model in models], outcome, measure)  # noqa: SLF001 - views of this model
-        if measure == "hazard-ratio":
-            found = hazard_ratio_of(means, level)
-        else:
-            found = difference_of(means, level, range_of(self.study, outcome, measure))
-        names = [model._name_of(treated_nodes[0]) for model in models]  # noqa: SLF001
+        asking.check_contrast(self.study, nodes_of(self.study, treatment), outcome, given)
+        question = Question(outcome, measure, event, given, quantile)
+        return self._contrast({treatment: treated}, {treatment: reference}, question, level)
+
+    def compare(  # noqa: PLR0913 - one argument per part of the question
+        self,
+        outcome: str,
+        first: Mapping[str, Intervention],
+        second: Mapping[str, Intervention] = MappingProxyType({}),
+        level: float = 0.95,
+        measure: Measure = "mean",
+        *,
+        event: object = None,
+        given: Given = NOBODY,
+        quantile: float = 0.5,
+    ) -> Effect:
+        """Return the mean of `outcome` under some interventions less that under others.
+
+        By default under none: so the value of a policy against what happens without it.
+
+        Raises:
+            UsageError: as `effect` and `do`.
+        """
+        question = Question(outcome, measure, event, given, quantile)
+        nodes = [node for name in {**first, **second} for node in nodes_of(self.study, name)]
+        asking.check_contrast(self.study, tuple(nodes), outcome, given)
+        return self._contrast(first, second, question, level)
+
+    def _contrast(
+        self,
+        first: Mapping[str, Intervention],
+        second: Mapping[str, Intervention],
+        question: Question,
+        level: float,
+    ) -> Effect:
+        question = asking.checked(self.study, question)
+        models = self.do(first), self.do(second)
+        found = asking.contrasted(models[0].world, models[1].world, question, level)
+        names = [_names(model, set_) for model, set_ in zip(models, (first, second), strict=True)]
         return Effect(
-            treatment=treatment,
-            outcome=outcome,
+            treatment=", ".join({**first, **second}),
+            outcome=question.outcome,
             treated=names[0],
             reference=names[1],
-            measure=measure,
+            measure=question.measure,
+            event="" if question.event is None else str(question.event),
+            given=", ".join(f"{node} = {value}" for node, value in question.given.items()),
             **asdict(found),
         )
+
+    def dose_response(  # noqa: PLR0913 - one argument per part of the question
+        self,
+        treatment: str,
+        outcome: str,
+        doses: Sequence[Value] | None = None,
+        level: float = 0.95,
+        measure: Measure = "mean",
+        *,
+        event: object = None,
+        given: Given = NOBODY,
+    ) -> pd.DataFrame:
+        """Return the mean of `outcome` with `treatment` set to each of some levels or numbers.
+
+        By default to all its levels. One line a dose; as `mean`.
+
+        Raises:
+            UsageError: as `effect`.
+        """
+        nodes = nodes_of(self.study, treatment)
+        asking.check_contrast(self.study, nodes, outcome, given)
+        doses = curves.default_doses(self.study, nodes[0]) if doses is None else doses
+        worlds = {dose: self.do({treatment: dose}).world for dose in doses}
+        question = Question(outcome, measure, event, given)
+        return curves.dose_response(worlds, question, level, treatment)
+
+    def survival(self, outcome: str, level: float = 0.95, given: Given = NOBODY) -> pd.DataFrame:
+        """Return the share without the event by each edge of a time to an event.
+
+        Raises:
+            UsageError: an unknown node or level, or an outcome that is no time to an event.
+        """
+        return curves.survival_curve(self.world, outcome, given, level)
 
     def parameters(self, node: str, level: float = 0.95) -> pd.DataFrame:
         """Return the parameters of a mechanism with their intervals (`parameter_table.py`).
@@ -298,22 +421,6 @@ class Model:
                 "Leave it out to sample from the point estimate.",
             )
 
-    def _fixed(self) -> dict[str, int]:
-        return {node: assignment.code for node, assignment in self.interventions.items()}
-
-    @property
-    def _world(self) -> QuestionWorld:
-        return QuestionWorld(
-            self.study, self.mechanisms, self.placements, self.interventions, self.draws
-        )
-
-    def _name_of(self, node: str) -> str:
-        """Return what a node is set to, for people."""
-        assignment = self.interventions[node]
-        if assignment.value is None:
-            return self.study.model_labels(node)[assignment.code]
-        return f"{assignment.value:.15g}"
-
 
 def load(path: str | Path) -> Model:
     """Return the model of a release folder, or of a model file.
@@ -335,13 +442,11 @@ def load(path: str | Path) -> Model:
     return Model.from_json(text)
 
 
-def _check_has_mean(measure: Measure) -> None:
-    if measure == "hazard-ratio":
-        raise UsageError(
-            "measure-does-not-fit",
-            "Expected a measure of one world, found 'hazard-ratio', which compares two.",
-            "Ask effect() for it, or mean() for 'risk'.",
-        )
+def _names(model: Model, interventions: Mapping[str, Intervention]) -> str:
+    """Return what nodes of a view are set to, for people."""
+    nodes = [nodes_of(model.study, name)[0] for name in interventions]
+    found = [name_of(model.study, node, model.interventions[node]) for node in nodes]
+    return ", ".join(found) or "as it is"
 
 
 def _check_rows(rows: int, start: int) -> None:

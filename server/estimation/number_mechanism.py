@@ -18,8 +18,8 @@ from server.causal.mechanisms.mechanism import (
     Response,
     at_node,
 )
-from server.causal.sampling.compilation import compile_world
-from server.causal.sampling.world import draw_world
+from server.causal.sampling.drawing import draw
+from server.causal.worlds.assembly import assemble
 from server.estimation.cautions import bounds_cautions, mismatch_cautions, moment_cautions
 from server.estimation.evidence import NoisySum
 from server.estimation.gaussian import fit_gaussian
@@ -102,8 +102,8 @@ def simulated_parents(
         for node in graph.nodes
         if template_of(node) in columns and (visit_of(node) or 0) < 2
     }
-    rows = draw_world(compile_world(study, mechanisms, placements), seed, 0, SIMULATED_PARENTS)
-    place = {node: at for at, node in enumerate(mechanisms)}
+    world = assemble(study, mechanisms, placements, {}, draws=0)
+    rows, place = draw(world.compiled(None), seed, 0, SIMULATED_PARENTS), world.place
     row = np.zeros(SIMULATED_PARENTS, dtype=np.intp)
     for name, size in zip(family.rows, study.model_sizes(family.rows), strict=True):
         row = row * size + rows.codes[place[_at_second_visit(name)]]

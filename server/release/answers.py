@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 
-from protocol.study.sections import Measure, Question
+from protocol.study.sections import Question
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival
-from server.causal.answers.effects import Method
+from server.causal.answers.means import Method
+from server.causal.answers.measures import RATIOS, Measure
 from server.causal.model import Model
 from server.release.certainty import certainty_of
 
@@ -18,12 +19,18 @@ _QUANTITIES: Mapping[Measure, str] = {
     "risk": "difference in the risk of",
     "restricted-mean": "difference in the time without",
     "hazard-ratio": "hazard ratio of",
+    "risk-ratio": "risk ratio of",
+    "odds-ratio": "odds ratio of",
+    "quantile": "difference in a quantile of",
 }
 _SHORT: Mapping[Measure, str] = {
     "mean": "",
     "risk": "difference in risk ",
     "restricted-mean": "difference in time without it ",
     "hazard-ratio": "hazard ratio ",
+    "risk-ratio": "risk ratio ",
+    "odds-ratio": "odds ratio ",
+    "quantile": "difference in a quantile ",
 }
 
 
@@ -54,7 +61,7 @@ class Answer:
     @property
     def null(self) -> float:
         """What the answer would be without any effect."""
-        return 1.0 if self.question.measure == "hazard-ratio" else 0.0
+        return 1.0 if self.question.measure in RATIOS else 0.0
 
     @property
     def contains_null(self) -> bool:

@@ -20,8 +20,8 @@ from protocol.identifiers import Digest
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival, Variable
 from server.causal.model import Model
-from server.causal.sampling.frame import EVENT
 from server.causal.synthetic.copies import Copy, plan_copies
+from server.causal.worlds.columns import EVENT
 from server.release.folder import synthetic_names
 from server.release.marginals import Tallies
 

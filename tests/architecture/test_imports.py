@@ -41,6 +41,8 @@ HOMES = {
     "sqlite3": ("client/gate/",),
     "jinja2": ("server/release/",),
     "opt_einsum": ("server/causal/",),
+    "numba": ("server/causal/sampling/kernels.py",),
+    "llvmlite": ("server/causal/sampling/kernels.py",),
     "typer": ("client/__main__.py", "client/commands/", "server/__main__.py", "server/commands/"),
     "rich": ("client/__main__.py", "client/commands/", "server/commands/"),
     "crypten": ("server/aggregator/",),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.causal.model import Model
-from server.causal.sampling import sampler
+from server.causal.sampling.engine import Engine, Path
 from tests.support.networks import mixed
 
 TOTAL = 3000
@@ -30,15 +30,19 @@ def expected(start: int, rows: int) -> bytes:
 
 
 @settings(deadline=None)
-@given(start=st.integers(0, TOTAL), rows=st.integers(0, TOTAL), chunk=st.integers(1, 200))
-def test_any_window_in_any_chunks_is_the_same_bytes(start: int, rows: int, chunk: int) -> None:
+@given(
+    start=st.integers(0, TOTAL),
+    rows=st.integers(0, TOTAL),
+    chunk=st.integers(1, 200),
+    threads=st.integers(1, 3),
+    path=st.sampled_from(["numpy", "numba"]),
+)
+def test_any_window_in_any_chunks_is_the_same_bytes(
+    start: int, rows: int, chunk: int, threads: int, path: Path
+) -> None:
     rows = min(rows, TOTAL - start)
-    usual = sampler.CHUNK_ROWS
-    sampler.CHUNK_ROWS = 8 * chunk
-    try:
-        found = model().codes(rows, seed=9, start=start)
-    finally:
-        sampler.CHUNK_ROWS = usual
+    engine = Engine(path, threads, chunk_rows=8 * chunk)
+    found = model().codes(rows, seed=9, start=start, engine=engine)
     assert np.ascontiguousarray(found).tobytes() == expected(start, rows)
 
 

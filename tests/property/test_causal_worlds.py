@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from protocol.study.variables import Value
 from server.causal.model import Model
-from server.causal.sampling import world
-from server.causal.sampling.compilation import compile_world
+from server.causal.sampling.engine import Engine, Path
 from tests.support.causal_models import mixed_model, visits_model
-from tests.support.networks import mixed
 
 TOTAL = 700
 SET: dict[str, dict[str, Value]] = {
@@ -37,14 +35,15 @@ def whole(name: str) -> pd.DataFrame:
     start=st.integers(0, TOTAL),
     rows=st.integers(0, TOTAL),
     chunk=st.integers(1, 30),
+    threads=st.integers(1, 3),
+    path=st.sampled_from(["numpy", "numba"]),
 )
 def test_any_window_in_any_chunks_is_the_same_rows(
-    name: str, start: int, rows: int, chunk: int
+    name: str, start: int, rows: int, chunk: int, threads: int, path: Path
 ) -> None:
     rows = min(rows, TOTAL - start)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world, "CHUNK_ROWS", 8 * chunk)
-        found = model(name).sample(rows, seed=9, start=start)
+    engine = Engine(path, threads, chunk_rows=8 * chunk)
+    found = model(name).sample(rows, seed=9, start=start, engine=engine)
     pd.testing.assert_frame_equal(found, whole(name).iloc[start : start + rows], check_exact=True)
 
 
@@ -73,9 +72,3 @@ def test_an_intervention_changes_descendants_only(name: str, node: str) -> None:
     touched |= {name for name, indicator in hidden if indicator in touched}
     kept = [column for column in map(str, frame) if column.removesuffix("_event") not in touched]
     pd.testing.assert_frame_equal(frame[kept], whole(name)[kept], check_exact=True)
-
-
-def test_codes_of_a_world_of_tables_are_those_of_the_fast_path() -> None:
-    fitted = mixed().model()
-    drawn = world.draw_world(compile_world(fitted.study, fitted.mechanisms), 9, 3, TOTAL)
-    assert (drawn.codes == fitted.codes(TOTAL, seed=9, start=3)).all()

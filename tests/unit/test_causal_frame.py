@@ -5,9 +5,10 @@ import pytest
 from protocol.errors import UsageError
 from protocol.study.variables import Numeric
 from server.causal.model import Model
-from server.causal.sampling.compilation import bins_of
-from server.causal.sampling.frame import to_frame
-from server.causal.sampling.world import Rows, placed
+from server.causal.sampling.bins import placed
+from server.causal.sampling.nodes import Rows
+from server.causal.worlds.columns import Shown, to_frame
+from server.causal.worlds.compilation import bins_of
 from tests.support.causal_models import mixed_model, model_of, study_of, visits_model
 from tests.support.networks import asia, mixed, network
 
@@ -103,7 +104,8 @@ def test_rows_are_numbered_from_the_start() -> None:
 def test_no_rows_have_all_columns() -> None:
     made = mixed()
     numbers = {at: np.zeros(0) for at, node in enumerate(made.nodes) if node in ("age", "fever")}
-    empty = to_frame(made.study, Rows(np.zeros((5, 0), dtype=np.int8), numbers, {}), start=0)
+    rows = Rows(np.zeros((5, 0), dtype=np.int8), numbers, {})
+    empty = to_frame(Shown(made.study, rows, made.model().world.place))
     assert list(empty.columns) == list(made.nodes)
     assert list(empty.dtypes) == list(made.model().sample(3, seed=1).dtypes)
 

@@ -4,10 +4,8 @@ import pytest
 
 from protocol.errors import UsageError
 from protocol.study.variables import Value
-from server.causal.worlds.intervention import Assignment, resolve
+from server.causal.worlds.assignment import Assignment
 from tests.support.causal_models import mixed_model, visits_model
-
-MIXED, VISITS = mixed_model().study, visits_model().study
 
 
 @pytest.mark.parametrize(
@@ -33,7 +31,7 @@ MIXED, VISITS = mixed_model().study, visits_model().study
 def test_nodes_of_every_kind_are_set_by_level_or_number(
     node: str, value: Value, code: int, number: float | None
 ) -> None:
-    assert resolve(MIXED, {node: value}) == {node: Assignment(code, number)}
+    assert mixed_model().do({node: value}).interventions == {node: Assignment(code, number)}
 
 
 @pytest.mark.parametrize(
@@ -53,19 +51,19 @@ def test_nodes_of_every_kind_are_set_by_level_or_number(
 )
 def test_values_outside_the_domain_of_the_model_are_refused(node: str, value: Value) -> None:
     with pytest.raises(UsageError) as refusal:
-        resolve(MIXED, {node: value})
+        mixed_model().do({node: value})
     assert refusal.value.code == "value-outside-domain"
 
 
 def test_variable_with_visits_is_set_at_all_of_them_and_a_node_at_its_own() -> None:
-    everywhere = resolve(VISITS, {"drug": 1, "load[1]": 2.5})
+    everywhere = visits_model().do({"drug": 1, "load[1]": 2.5}).interventions
     assert everywhere == {
         "drug[0]": Assignment(1, None),
         "drug[1]": Assignment(1, None),
         "drug[2]": Assignment(1, None),
         "load[1]": Assignment(0, 2.5),
     }
-    assert list(resolve(VISITS, {"sex": 0})) == ["sex"]
+    assert list(visits_model().do({"sex": 0}).interventions) == ["sex"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +71,7 @@ def test_variable_with_visits_is_set_at_all_of_them_and_a_node_at_its_own() -> N
 )
 def test_unknown_nodes_are_refused_with_the_nearest(node: str, nearest: str) -> None:
     with pytest.raises(UsageError) as refusal:
-        resolve(VISITS, {node: 1})
+        visits_model().do({node: 1})
     assert refusal.value.code == "unknown-node"
     assert nearest in refusal.value.remedy
 

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from protocol.errors import UsageError
+from server.causal.sampling.drawing import draw
+from server.causal.sampling.engine import Engine, Path
+from server.causal.sampling.nodes import TableNode
 from server.causal.sampling.noise import Words, check_seed, fractions
-from server.causal.sampling.sampler import compile_nodes, draw_codes, thresholds
+from server.causal.sampling.tables import compile_nodes, thresholds
 from tests.vectors import sampling_generate
 
 VECTORS = json.loads(sampling_generate.FILE.read_text(encoding="utf-8"))
@@ -35,13 +38,16 @@ def test_fractions_follow_the_vectors(case: dict[str, object]) -> None:
     assert [str(int(one * 2**53)) for one in found] == expected
 
 
+@pytest.mark.parametrize("path", ["numpy", "numba"])
 @CASES
-def test_codes_follow_the_vectors(case: dict[str, object]) -> None:
+def test_codes_follow_the_vectors(case: dict[str, object], path: Path) -> None:
     expected = case["codes"]
     assert isinstance(expected, dict)
     nodes = compile_nodes(("x", "y"), {"x": (), "y": ("x",)}, TABLES, {})
     start = int(str(case["start"]))
-    codes = draw_codes(nodes, int(str(case["seed"])), start, len(expected["x"]))
+    world = [TableNode(node, None, None) for node in nodes]
+    seed, rows = int(str(case["seed"])), len(expected["x"])
+    codes = draw(world, seed, start, rows, Engine(path)).codes
     assert dict(zip(("x", "y"), codes.tolist(), strict=True)) == expected
 
 

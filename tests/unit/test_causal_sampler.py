@@ -6,8 +6,10 @@ from scipy import stats
 from protocol.errors import UsageError
 from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
-from server.causal.sampling import sampler
-from server.causal.sampling.sampler import compile_nodes, draw_codes, thresholds
+from server.causal.sampling import tables
+from server.causal.sampling.drawing import draw
+from server.causal.sampling.nodes import TableNode
+from server.causal.sampling.tables import compile_nodes, thresholds
 from tests.support.networks import BOOLEAN, Network, asia, mixed, network, weights, yes
 
 ROWS = 200_000
@@ -23,7 +25,7 @@ def test_level_of_probability_zero_has_no_word() -> None:
         [0, 0],
     ]
     largest = np.array([2**32 - 1], dtype=np.uint32)
-    capped = np.minimum(largest, sampler._CAP)
+    capped = np.minimum(largest, tables._CAP)
     assert (capped >= thresholds(table).T).sum(axis=1).tolist() == [1, 0, 2]
 
 
@@ -76,7 +78,7 @@ def test_column_does_not_depend_on_which_other_nodes_exist() -> None:
 def test_many_levels_are_held_in_sixteen_bits() -> None:
     table = np.full(300, 1 / 300)
     nodes = compile_nodes(("wide",), {"wide": ()}, {"wide": table}, {})
-    codes = draw_codes(nodes, 1, 0, 5000)
+    codes = draw([TableNode(node, None, None) for node in nodes], 1, 0, 5000).codes
     assert codes.dtype == np.int16
     assert codes.max() > 280
 

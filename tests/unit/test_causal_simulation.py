@@ -8,8 +8,8 @@ from numpy.polynomial.hermite_e import hermegauss
 from scipy import stats
 
 from protocol.errors import UsageError
-from protocol.study.sections import Measure
 from server.causal.answers import answering, simulation
+from server.causal.answers.measures import Measure
 from server.causal.model import Model
 from tests.support.causal_models import (
     mixed_model,
@@ -199,7 +199,7 @@ def test_risks_in_data_without_censoring_are_those_of_the_model() -> None:
     )
 
 
-@pytest.mark.parametrize("measure", ["risk", "restricted-mean", "hazard-ratio"])
+@pytest.mark.parametrize("measure", ["restricted-mean", "hazard-ratio"])
 def test_measure_of_times_on_another_outcome_is_refused(measure: Measure) -> None:
     with pytest.raises(UsageError) as refusal:
         asia().model().effect("smoke", "xray", measure=measure)

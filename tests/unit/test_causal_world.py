@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from server.causal.sampling.compilation import bins_of, compile_world
-from server.causal.sampling.world import (
-    Bins,
-    RegressionNode,
-    SurvivalNode,
-    counts_at,
-    draw_world,
-    placed,
-)
+from server.causal.sampling.bins import Bins, placed
+from server.causal.sampling.drawing import draw
+from server.causal.sampling.nodes import RegressionNode, SurvivalNode
+from server.causal.sampling.responses import counts_at
+from server.causal.worlds.compilation import bins_of
 from tests.support.causal_models import (
     mixed_model,
     model_of,
@@ -147,9 +143,7 @@ def test_counts_in_a_bin_are_every_whole_number_of_it() -> None:
 
 def test_events_and_ends_of_observation_are_drawn_apart() -> None:
     model = mixed_model()
-    (node,) = (
-        one for one in compile_world(model.study, model.mechanisms) if isinstance(one, SurvivalNode)
-    )
+    (node,) = (one for one in model.world.compiled(None) if isinstance(one, SurvivalNode))
     assert node.censoring is None
     frame = model.sample(2000, seed=7)
     assert set(frame["stay_event"]) == {0, 1}
@@ -159,7 +153,7 @@ def test_events_and_ends_of_observation_are_drawn_apart() -> None:
 
 def test_parameter_draws_move_regressions() -> None:
     model = mixed_model(spread=0.5)
-    nodes = [compile_world(model.study, model.mechanisms, draw=draw) for draw in (None, 3)]
+    nodes = [model.world.compiled(draw) for draw in (None, 3)]
     regressions = [
         [one.coefficients for one in each if isinstance(one, RegressionNode)] for each in nodes
     ]
@@ -208,7 +202,6 @@ def test_rules_without_a_result_have_the_first_code_unless_they_may_be_missing()
 
 def test_no_rows_of_a_mixed_world_are_no_rows() -> None:
     model = mixed_model()
-    world = compile_world(model.study, model.mechanisms, model.placements)
-    rows = draw_world(world, 1, 5, 0)
+    rows = draw(model.world.compiled(None), 1, 5, 0)
     assert rows.codes.shape == (11, 0)
     assert len(model.sample(0, seed=1)) == 0

@@ -46,8 +46,19 @@ def distribution(
         UsageError: the cheapest order that was found needs a table of more than MOST_CELLS.
     """
     factors = [factor(graph, tables, node, fixed) for node in relevant(graph, query, fixed)]
+    return contracted(factors, (query,))
+
+
+def contracted(factors: Sequence[Factor], query: tuple[str, ...]) -> Tables:
+    """Return the joint distribution of some nodes of a product of factors, for every draw.
+
+    Shape (draws, sizes of the query ..).
+
+    Raises:
+        UsageError: as `distribution`.
+    """
     path, largest = elimination_order(factors, query, MOST_CELLS)
-    draws = len(next(iter(tables.values())))
+    draws = len(factors[0][0])
     step = max(1, MOST_CELLS // max(1, largest))
     parts = [_contract(factors, query, path, slice(at, at + step)) for at in range(0, draws, step)]
     return np.concatenate(parts)
@@ -66,7 +77,7 @@ def factor(
 
 
 def elimination_order(
-    factors: Sequence[Factor], query: str, most: int
+    factors: Sequence[Factor], query: tuple[str, ...], most: int
 ) -> tuple[list[tuple[int, ...]], int]:
     """Return the cheap order that was found, and the cells of its largest table (of one draw).
 
@@ -76,23 +87,23 @@ def elimination_order(
     operands: list[object] = []
     for array, nodes in factors:
         operands += [array[0], list(nodes)]
-    path, info = opt_einsum.contract_path(*operands, [query], optimize="greedy")
+    path, info = opt_einsum.contract_path(*operands, list(query), optimize="greedy")
     largest = int(info.largest_intermediate)
     if largest > most:
         raise UsageError(
             "network-too-wide",
-            f"Expected tables of at most {most} cells on the way to P({query}), found one"
-            f" of {largest}.",
+            f"Expected tables of at most {most} cells on the way to P({', '.join(query)}), found "
+            f"one of {largest}.",
             "Simulate with sample(), or leave out nodes that the question does not need.",
         )
     return path, largest
 
 
 def _contract(
-    factors: Sequence[Factor], query: str, path: list[tuple[int, ...]], draws: slice
-) -> Distributions:
+    factors: Sequence[Factor], query: tuple[str, ...], path: list[tuple[int, ...]], draws: slice
+) -> Tables:
     operands: list[object] = []
     for array, nodes in factors:
         operands += [array[draws], ["", *nodes]]  # "" is the axis of draws: no node has that name
-    found: Distributions = opt_einsum.contract(*operands, ["", query], optimize=path)
+    found: Tables = opt_einsum.contract(*operands, ["", *query], optimize=path)
     return found

@@ -85,7 +85,7 @@ def trace(
     """
     nodes = relevant(graph, query, fixed)
     factors = [factor(graph, tables, node, fixed) for node in nodes]
-    path, _ = elimination_order(factors, query, MOST_CELLS // max(1, len(factors[0][0])))
+    path, _ = elimination_order(factors, (query,), MOST_CELLS // max(1, len(factors[0][0])))
     values = [array for array, _ in factors]
     axes: list[Axes] = [("", *names) for _, names in factors]
     waiting, steps = list(range(len(factors))), []

@@ -5,26 +5,24 @@ parameter draws, cut off where the quantity cannot lie (protocol/decisions/0004-
 says why, and how they cover). What simulation leaves open is added to the variance.
 
 A hazard ratio is that of the population: the ratio of the cumulative hazards -log S by the last
-edge in two worlds, which is the ratio of hazards where these are proportional. Its interval is
-made on the scale of its logarithm, and so is its standard error.
+edge in two worlds, which is the ratio of hazards where these are proportional. Intervals of ratios
+are made on the scale of their logarithm, and so are their standard errors.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import exp, hypot, sqrt
 from statistics import NormalDist
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import UsageError
-from protocol.study.sections import Measure
-from server.causal.answers.contraction import Distributions
-from server.causal.answers.scores import Scores
+from server.causal.answers.means import Method, Rung, WorldMeans
+from server.causal.answers.measures import Measure
 from server.causal.mechanisms.mechanism import WHOLE
 
 Means = NDArray[np.float64]  # shape (1 + draws,): by the point estimate, then by every draw
-Method: TypeAlias = Literal["exact", "simulation"]
 
 _LEAST_RISK = 0.5 / WHOLE  # smaller ones are below what a draw can hold
 
@@ -46,7 +44,7 @@ class Estimate:
 class Effect:
     """E[outcome | do(treatment = treated)] - E[outcome | do(treatment = reference)].
 
-    Or, by `measure`, the difference of risks, of restricted means, or the hazard ratio.
+    Or another `measure`: the difference of risks, restricted means or quantiles, or a ratio.
     """
 
     treatment: str
@@ -57,43 +55,32 @@ class Effect:
     low: float
     high: float
     level: float
-    standard_error: float  # of a hazard ratio, that of its logarithm
+    standard_error: float  # of a ratio, that of its logarithm
     monte_carlo_error: float = 0.0
     method: Method = "exact"
     measure: Measure = "mean"
+    event: str = ""  # the level whose probability is compared
+    given: str = ""  # the persons among whom
+    rung: Rung = "interventional"
+    rests_on: tuple[str, ...] = ()  # what has to hold for it, in sentences
 
-    def to_json(self) -> dict[str, str | float]:
+    def to_json(self) -> dict[str, str | float | list[str]]:
         """Return the effect as a JSON object."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return found | {"rests_on": list(self.rests_on)}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WorldMeans:
-    """The mean of one node in some worlds."""
-
-    values: NDArray[np.float64]  # shape (worlds, 1 + draws): the estimate, then every draw
-    covariance: NDArray[np.float64]  # of the estimates by simulation, shape (worlds, worlds)
-    method: Method
-
-
-def score_means(distributions: Distributions, scores: Scores) -> Means:
-    """Return the mean score of every draw; nan where a draw has no mass on scored codes."""
-    scored = ~np.isnan(scores[0])
-    mass = distributions[:, scored]
-    total = mass.sum(axis=1)
-    weighed = (mass * scores[:, scored]).sum(axis=1)
-    safe: Means = np.where(total > 0, weighed / np.where(total > 0, total, 1), np.nan)
-    return safe
-
-
-def mean_of(means: WorldMeans, level: float, bounds: tuple[float, float]) -> Estimate:
-    """Return the mean in the only world.
+def means_each(means: WorldMeans, level: float, bounds: tuple[float, float]) -> list[Estimate]:
+    """Return every mean by itself, with its interval.
 
     Raises:
         UsageError: as `summarise`.
     """
-    found = summarise(means.values[0], level, bounds, sqrt(means.covariance[0, 0]))
-    return replace(found, method=means.method)
+    errors = np.sqrt(np.maximum(np.diag(means.covariance), 0.0))
+    return [
+        replace(summarise(values, level, bounds, float(error)), method=means.method)
+        for values, error in zip(means.values, errors, strict=True)
+    ]
 
 
 def difference_of(means: WorldMeans, level: float, bounds: tuple[float, float]) -> Estimate:
@@ -108,20 +95,19 @@ def difference_of(means: WorldMeans, level: float, bounds: tuple[float, float]) 
     return replace(found, method=means.method)
 
 
-def hazard_ratio_of(means: WorldMeans, level: float) -> Estimate:
-    """Return the ratio of cumulative hazards, given the risks in two worlds.
+def ratio_of(means: WorldMeans, level: float, measure: Measure) -> Estimate:
+    """Return the ratio of risks, of odds or of cumulative hazards, given the risks in two worlds.
 
     Risks are kept from 0 and 1 by half a part per million, so that a ratio without events is wide.
 
     Raises:
         UsageError: as `summarise`.
     """
+    log_of, slope_of = _LOGARITHMS[measure]
     risks = np.clip(means.values, _LEAST_RISK, 1 - _LEAST_RISK)
-    hazards = -np.log1p(-risks)
-    slopes = 1 / ((1 - risks[:, 0]) * hazards[:, 0])  # d log H / d risk
-    error = _simulation_error(means, slopes * np.array([1.0, -1.0]))
-    logs = np.log(hazards[0]) - np.log(hazards[1])
-    found = summarise(logs, level, (-np.inf, np.inf), error)
+    logs = log_of(risks)
+    error = _simulation_error(means, slope_of(risks[:, 0]) * np.array([1.0, -1.0]))
+    found = summarise(logs[0] - logs[1], level, (-np.inf, np.inf), error)
     return replace(
         found,
         estimate=exp(found.estimate),
@@ -130,6 +116,17 @@ def hazard_ratio_of(means: WorldMeans, level: float) -> Estimate:
         monte_carlo_error=exp(found.estimate) * error,
         method=means.method,
     )
+
+
+# Of a ratio's terms: the logarithm by the risk r, and d logarithm / d r.
+_LOGARITHMS: Mapping[Measure, tuple[Callable[[Means], Means], Callable[[Means], Means]]] = {
+    "risk-ratio": (np.log, lambda risk: 1 / risk),
+    "odds-ratio": (lambda risk: np.log(risk / (1 - risk)), lambda risk: 1 / (risk * (1 - risk))),
+    "hazard-ratio": (
+        lambda risk: np.log(-np.log1p(-risk)),
+        lambda risk: -1 / ((1 - risk) * np.log1p(-risk)),
+    ),
+}
 
 
 def summarise(

@@ -4,14 +4,13 @@ A level of a number is a bin: it counts for the mean of the values inside, as th
 them; without one they are evenly spread on the scale of the numbers or of their logarithms.
 """
 
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import UsageError
-from protocol.study.problems import either
-from protocol.study.sections import Measure
+from protocol.study.sections import Measure as StudyMeasure
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival
 from server.causal.mechanisms.mechanism import Placement
@@ -20,21 +19,22 @@ Reals: TypeAlias = NDArray[Any]  # float64
 Scores: TypeAlias = Reals  # shape (1 or 1 + draws, levels); NaN where a level has no number
 
 
-def scores_of(study: Study, node: str, measure: Measure, placement: Placement | None) -> Scores:
+def scores_of(
+    study: Study, node: str, measure: StudyMeasure, placement: Placement | None
+) -> Scores:
     """Return what each level of a node counts for; rows of draws only if these differ.
 
     Raises:
-        UsageError: no level has a number, or the measure is not one of such a node.
+        UsageError: no level has a number.
     """
-    check_measure(study, node, measure)
     variable = study.variable(node)
-    declared = study.model_scores(node, "risk" if measure == "hazard-ratio" else measure)
+    declared = study.model_scores(node, measure)
     found = np.array([[np.nan if score is None else float(score) for score in declared]])
     if np.isnan(found).all():
         raise UsageError(
             "no-mean",
             f"Expected an outcome with numbers, found {node!r}, whose levels have none.",
-            "Declare it ordinal or boolean in the study, or look at marginal() instead.",
+            "Ask for one of its levels: event='...', or look at marginal().",
         )
     if isinstance(variable, Numeric) and (placement is not None or variable.spacing == "log"):
         means = _bin_means(variable, placement)
@@ -43,29 +43,7 @@ def scores_of(study: Study, node: str, measure: Measure, placement: Placement | 
     return found
 
 
-def check_measure(study: Study, node: str, measure: Measure) -> None:
-    """Check that a measure is one of an outcome.
-
-    Raises:
-        UsageError: there is no such measure; or risk, restricted-mean or hazard-ratio of what is
-            no time to an event.
-    """
-    if measure not in get_args(Measure):
-        raise UsageError(
-            "unknown-measure",
-            f"Expected {either(get_args(Measure))}, found {measure!r}.",
-            "Write one of them, or leave the measure out.",
-        )
-    if measure != "mean" and not isinstance(study.variable(node), Survival):
-        raise UsageError(
-            "measure-does-not-fit",
-            f"Expected the measure 'mean' of {node!r}, which is no time to an event, "
-            f"found {measure!r}.",
-            "Leave the measure out.",
-        )
-
-
-def range_of(study: Study, node: str, measure: Measure) -> tuple[float, float]:
+def range_of(study: Study, node: str, measure: StudyMeasure) -> tuple[float, float]:
     """Return the smallest and the largest number that a node has: a mean lies between them."""
     variable = study.variable(node)
     if isinstance(variable, Survival) and measure == "restricted-mean":

@@ -8,6 +8,7 @@ row alone, so that no chunking, prefix, process or set of other nodes can change
 """
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Philox
@@ -58,7 +59,12 @@ def fractions(seed: int, label: str, first_row: int, rows: int) -> Fractions:
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+@lru_cache(maxsize=2**14)
+def key_of(label: str) -> int:
+    """Return the second word of the key of a label's stream; the first is the seed."""
+    return int.from_bytes(hashlib.sha256(label.encode()).digest()[:8], "little")
+
+
 def _stream(seed: int, label: str, block: int) -> Philox:
-    digest = hashlib.sha256(label.encode()).digest()
-    key = np.array([seed, int.from_bytes(digest[:8], "little")], dtype=np.uint64)
+    key = np.array([seed, key_of(label)], dtype=np.uint64)
     return Philox(key=key, counter=np.array([block, 0, 0, 0], dtype=np.uint64))

@@ -1,9 +1,5 @@
-"""Hard interventions: do(node = value) as a code, and for numbers the value itself.
+"""Hard interventions: do(node = value) as a code, and for numbers the value itself."""
 
-In a longitudinal study a variable without an index stands for all its visits.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -12,7 +8,6 @@ import numpy as np
 from protocol.errors import UsageError
 from protocol.study.problems import nearest, quote
 from protocol.study.quantities import decimal_text
-from protocol.study.questions import treated_nodes
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric, Survival, Value, Variable
 
@@ -25,54 +20,14 @@ class Assignment:
     value: float | None
 
 
-def resolve(study: Study, assignments: Mapping[str, Value]) -> dict[str, Assignment]:
-    """Return what nodes are set to, given levels, booleans or numbers by node or variable.
+def assignment_of(study: Study, node: str, given: Value) -> Assignment:
+    """Return what a node is set to, given a level, a boolean or a number.
 
     A number for a node with numbers is kept; a bin's label leaves the place inside it to chance.
 
     Raises:
-        UsageError: an unknown node, or a value outside its domain.
+        UsageError: a value outside its domain.
     """
-    return {
-        node: _assignment(study, node, value)
-        for name, value in assignments.items()
-        for node in nodes_of(study, name)
-    }
-
-
-def nodes_of(study: Study, name: str) -> tuple[str, ...]:
-    """Return the node of that name, or the nodes of a variable at every visit.
-
-    Raises:
-        UsageError: the study has no such node.
-    """
-    found = treated_nodes(study.causal_graph, name)
-    if not found:
-        known = (*study.causal_graph.nodes, *study.variables)
-        raise _unknown(name, known)
-    return found
-
-
-def check_node(study: Study, node: str) -> None:
-    """Check that the study's graph has a node of this name.
-
-    Raises:
-        UsageError: it has not; of a variable with visits, the remedy names one of them.
-    """
-    visits = nodes_of(study, node)
-    if node not in visits:
-        raise _unknown(node, visits)
-
-
-def _unknown(name: str, known: tuple[str, ...]) -> UsageError:
-    return UsageError(
-        "unknown-node",
-        f"Expected a variable of the study, found {name!r}.",
-        f"Write {nearest(name, known)}.",
-    )
-
-
-def _assignment(study: Study, node: str, given: Value) -> Assignment:
     variable, labels = study.variable(node), study.model_labels(node)
     value = given.item() if isinstance(given, np.generic) else given  # numpy scalars are common
     if not isinstance(value, str | int | float | Decimal):
