@@ -39,6 +39,7 @@ from server.causal.sampling.tables import Packed
 
 Array = NDArray[Any]
 Word = np.uint64
+Word32 = np.uint32
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
@@ -112,68 +113,90 @@ def tables_into(
     `noise` is the seed, and the block of the first of these rows.
     """
     start, stop = at
-    count = stop - start
-    raw = np.empty((count + 7) // 8 * 4, dtype=np.uint64)
-    row = np.empty(count, dtype=np.int32)
+    raw = np.empty((stop - start + 7) // 8 * 4, dtype=np.uint64)
+    words = raw.view(np.uint32)
+    row = np.zeros(stop - start, dtype=np.uint32)  # unsigned: no test for indices below 0
     for node in range(nodes[0], nodes[1]):
-        column, levels = codes[node, start:stop], packed.sizes[node] - 1
+        column = codes[node, start:stop]
         if packed.fixed[node] >= 0:
             column[:] = packed.fixed[node]
             continue
         words_into(raw, noise[0], packed.labels[node], noise[1])
-        words = raw.view(np.uint32)
+        for place in range(len(words)):
+            words[place] = min(words[place], _CAP)
+        first, last = packed.parents_at[node], packed.parents_at[node + 1]
         bounds = packed.thresholds[packed.thresholds_at[node] : packed.thresholds_at[node + 1]]
-        first_parent, last_parent = packed.parents_at[node], packed.parents_at[node + 1]
-        if first_parent == last_parent:
-            _reached(words, bounds, levels, column)
+        levels = packed.sizes[node] - 1
+        if first == last:
+            _reached(words, bounds, column)
             continue
-        row[:] = codes[packed.parents[first_parent], start:stop]
-        for parent in range(first_parent + 1, last_parent):
-            size, other = packed.parent_sizes[parent], codes[packed.parents[parent], start:stop]
-            for place in range(count):
-                row[place] = row[place] * size + np.int32(other[place])
-        shape = (levels, packed.rows[node])
+        _rows_into(row, codes, start, packed.parents[first:last], packed.parent_sizes[first:last])
         if levels <= _MOST_SCANNED:
-            _scanned(words, bounds, shape, row, column)
+            _scanned(words, bounds, np.uint32(packed.rows[node]), row, column)
         else:
-            _searched(words, bounds, shape, row, column)
+            _searched(words, bounds, np.uint32(packed.rows[node]), row, column)
 
 
 @njit(nogil=True, cache=True)
-def _reached(words: Array, bounds: Array, levels: int, column: Array) -> None:
+def _rows_into(row: Array, codes: Array, start: int, parents: Array, sizes: Array) -> None:
+    """Fill `row` with the row of a table that the parents' codes choose; the last is fastest."""
+    stop = start + len(row)
+    first = codes[parents[0], start:stop]
+    if len(parents) == 1:
+        for place in range(len(row)):
+            row[place] = np.uint32(first[place])
+        return
+    size, second = sizes[1], codes[parents[1], start:stop]
+    for place in range(len(row)):
+        row[place] = np.uint32(first[place]) * size + np.uint32(second[place])
+    for parent in range(2, len(parents)):
+        size, other = sizes[parent], codes[parents[parent], start:stop]
+        for place in range(len(row)):
+            row[place] = row[place] * size + np.uint32(other[place])
+
+
+@njit(nogil=True, cache=True)
+def _reached(words: Array, bounds: Array, column: Array) -> None:
     """Count the thresholds that each word reaches, the same for all rows."""
-    first = bounds[0]
     for place in range(len(column)):
-        column[place] = min(words[place], _CAP) >= first
-    for level in range(1, levels):
+        column[place] = words[place] >= bounds[0]
+    for level in range(1, len(bounds)):
         bound = bounds[level]
         for place in range(len(column)):
-            column[place] += min(words[place], _CAP) >= bound
+            column[place] += words[place] >= bound
 
 
 @njit(nogil=True, cache=True)
-def _scanned(
-    words: Array, bounds: Array, shape: tuple[int, int], row: Array, column: Array
-) -> None:
-    """Count the thresholds of each word's row, one level after another."""
-    levels, rows = shape
-    first = bounds[:rows]
-    for place in range(len(column)):
-        column[place] = min(words[place], _CAP) >= first[row[place]]
-    for level in range(1, levels):
-        bound = bounds[level * rows : (level + 1) * rows]
+def _scanned(words: Array, bounds: Array, rows: Word32, row: Array, column: Array) -> None:
+    """Count the thresholds of each word's row; up to three at a time, so that words are read once.
+
+    `bounds` hold those of the first level for all rows, then those of the next.
+    """
+    levels = len(bounds) // rows
+    second, third = bounds[rows % len(bounds) :], bounds[2 * rows % len(bounds) :]
+    if levels == 1:
         for place in range(len(column)):
-            column[place] += min(words[place], _CAP) >= bound[row[place]]
+            column[place] = words[place] >= bounds[row[place]]
+    elif levels == 2:
+        for place in range(len(column)):
+            word, at = words[place], row[place]
+            column[place] = np.int8(word >= bounds[at]) + np.int8(word >= second[at])
+    else:
+        for place in range(len(column)):
+            word, at = words[place], row[place]
+            pair = np.int8(word >= bounds[at]) + np.int8(word >= second[at])
+            column[place] = pair + np.int8(word >= third[at])
+        for level in range(3, levels):
+            bound = bounds[level * rows :]
+            for place in range(len(column)):
+                column[place] += words[place] >= bound[row[place]]
 
 
 @njit(nogil=True, cache=True)
-def _searched(
-    words: Array, bounds: Array, shape: tuple[int, int], row: Array, column: Array
-) -> None:
+def _searched(words: Array, bounds: Array, rows: Word32, row: Array, column: Array) -> None:
     """Count the thresholds of each word's row by halving: they do not fall."""
-    levels, rows = shape
     for place in range(len(column)):
-        word, at, low, high = min(words[place], _CAP), row[place], 0, levels
+        word, at, low, high = words[place], row[place], 0, len(bounds) // rows
         while low < high:
             middle = (low + high) // 2
             if word >= bounds[middle * rows + at]:

@@ -54,7 +54,7 @@ class Packed(NamedTuple):
     thresholds: NDArray[np.uint32]  # level by level, then row by row
     parents_at: NDArray[np.int64]
     parents: NDArray[np.int64]
-    parent_sizes: NDArray[np.int32]
+    parent_sizes: NDArray[np.uint32]
 
 
 def thresholds(table: Table) -> Thresholds:
@@ -111,7 +111,7 @@ def packed(nodes: Sequence[SampledNode | None]) -> Packed:
         thresholds=np.concatenate([table.ravel() for table in tables] or [np.zeros(0, np.uint32)]),
         parents_at=_offsets([len(each) for each in parents]),
         parents=np.array([parent for each in parents for parent in each], np.int64),
-        parent_sizes=np.array(sizes, np.int32),
+        parent_sizes=np.array(sizes, np.uint32),
     )
 
 
