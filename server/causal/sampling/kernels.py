@@ -195,8 +195,9 @@ def _scanned(words: Array, bounds: Array, rows: Word32, row: Array, column: Arra
 @njit(nogil=True, cache=True)
 def _searched(words: Array, bounds: Array, rows: Word32, row: Array, column: Array) -> None:
     """Count the thresholds of each word's row by halving: they do not fall."""
+    levels = int(len(bounds) // rows)
     for place in range(len(column)):
-        word, at, low, high = words[place], row[place], 0, len(bounds) // rows
+        word, at, low, high = words[place], row[place], 0, levels
         while low < high:
             middle = (low + high) // 2
             if word >= bounds[middle * rows + at]:
