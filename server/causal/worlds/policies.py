@@ -1,6 +1,6 @@
 """Policies from text: rules that are checked against the study before anybody is drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -21,7 +21,11 @@ from protocol.study.variables import Boolean, Numeric, Variable
 from server.causal.worlds.interventions import Randomised, Share
 from server.causal.worlds.settings import Drawn, Law
 
-_NUMBER = Numeric(kind="numeric", edges=(Decimal(0), Decimal(1), Decimal(2)))  # any number
+# What weights and scores are checked as: any number, or a condition, which counts for 0 or 1.
+_NUMBERS = (
+    Numeric(kind="numeric", edges=(Decimal(0), Decimal(1), Decimal(2))),
+    Boolean(kind="boolean"),
+)
 _ROUNDING = 1e-9  # by which probabilities that people write may miss 1
 
 
@@ -53,7 +57,7 @@ def policy_law(study: Study, node: str, text: str) -> Law:
     Raises:
         UsageError: a rule that cannot be read, names something unknown, or does not fit the node.
     """
-    return _law(study, node, text, shown_variable(study, node))
+    return _law(study, node, text, (shown_variable(study, node),))
 
 
 def score_law(study: Study, node: str, text: str) -> Law:
@@ -62,7 +66,7 @@ def score_law(study: Study, node: str, text: str) -> Law:
     Raises:
         UsageError: as `policy_law`.
     """
-    return _law(study, node, text, _NUMBER)
+    return _law(study, node, text, _NUMBERS)
 
 
 def lottery(study: Study, node: str, given: Randomised) -> Drawn:
@@ -102,16 +106,18 @@ def _by_level(study: Study, node: str, given: Randomised) -> Mapping[str, Share]
 
 def _weight(study: Study, node: str, share: Share) -> Law:
     if isinstance(share, str):
-        return _law(study, node, share, _NUMBER)
+        return _law(study, node, share, _NUMBERS)
     return Law(ConstantFunction(float(share)), {}, {})
 
 
-def _law(study: Study, node: str, text: str, target: Variable) -> Law:
+def _law(study: Study, node: str, text: str, targets: Sequence[Variable]) -> Law:
+    """Return the law of a rule that fits one of the targets."""
     try:
         expression = _parsed(text)
         reads = {name: node_read(study, node, name) for name in sorted(expression.names)}
         parents = {name: shown_variable(study, read) for name, read in reads.items()}
-        problems = rule_problems(expression, parents, target)
+        found = [rule_problems(expression, parents, target) for target in targets]
+        problems = found[0] if all(found) else []
     except StudyProblems as refusal:
         problems = list(refusal.problems)
     if problems:

@@ -38,9 +38,10 @@ def resolve(
     """
     found: dict[str, Setting] = {}
     exact = {name for name in interventions if name in study.causal_graph.nodes}
-    for name in sorted(interventions, key=exact.__contains__):
+    for name, given in interventions.items():
         for node in nodes_of(study, name):
-            found[node] = _setting(study, node, interventions[name], scored)
+            if node == name or node not in exact:
+                found[node] = _setting(study, node, given, scored)
     return found
 
 
