@@ -333,7 +333,7 @@ class Model:
         question = asking.checked(self.study, question)
         models = self.do(first), self.do(second)
         found = asking.contrasted(models[0].world, models[1].world, question, level)
-        names = [_names(model, set_) for model, set_ in zip(models, (first, second), strict=True)]
+        names = [names_of(model, set_) for model, set_ in zip(models, (first, second), strict=True)]
         return Effect(
             treatment=", ".join({**first, **second}),
             outcome=question.outcome,
@@ -442,7 +442,7 @@ def load(path: str | Path) -> Model:
     return Model.from_json(text)
 
 
-def _names(model: Model, interventions: Mapping[str, Intervention]) -> str:
+def names_of(model: Model, interventions: Mapping[str, Intervention]) -> str:
     """Return what nodes of a view are set to, for people."""
     nodes = [nodes_of(model.study, name)[0] for name in interventions]
     found = [name_of(model.study, node, model.interventions[node]) for node in nodes]

@@ -1,5 +1,6 @@
 """Means of a node in some worlds, by the point estimate and by every parameter draw."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -19,6 +20,11 @@ class WorldMeans:
     values: NDArray[np.float64]  # shape (worlds K, 1 + draws): the estimate, then every draw
     covariance: NDArray[np.float64]  # of the estimates by simulation, shape (worlds K, worlds K)
     method: Method
+
+    def chosen(self, places: Sequence[int]) -> "WorldMeans":
+        """Return some of the means, in this order."""
+        at = list(places)
+        return WorldMeans(self.values[at], self.covariance[np.ix_(at, at)], self.method)
 
 
 def score_means(masses: Distributions, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""Direct and indirect effects: what of an effect goes through some nodes, and what past them."""
