@@ -36,7 +36,7 @@ Capacities = Annotated[
 ]
 
 
-def interventions_of(  # noqa: PLR0913 - one argument per option
+def interventions_of(
     do: Iterable[str] | None = None,
     *,
     policies: Iterable[str] | None = None,
