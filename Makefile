@@ -48,5 +48,5 @@ $(VENV)/.%: pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: Python 3.11 is needed, found $$($(PYTHON) --version). Say make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up the environment in $(VENV) (once; a minute or two)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e '.[demo,fast,$*]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e '.[demo,$*]'
 	@touch $@

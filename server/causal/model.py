@@ -188,9 +188,7 @@ class Model:
         return Shown(self.study, drawn, self.world.place, tuple(self.interventions), start)
 
     def _rows(self, rows: int, seed: int, start: int, draw: int | None, engine: Engine) -> Rows:
-        _check_rows(rows, start)
-        check_seed(seed)
-        self._check_draw(draw)
+        self.check_sample(rows, seed, start, draw)
         return draw_rows(self._compiled(draw), seed, start, rows, engine)
 
     def _compiled(self, draw: int | None) -> tuple[WorldNode, ...]:
@@ -413,7 +411,14 @@ class Model:
         """
         return Model(**model_file.decode(text)._asdict())
 
-    def _check_draw(self, draw: int | None) -> None:
+    def check_sample(self, rows: int, seed: int, start: int = 0, draw: int | None = None) -> None:
+        """Check that a sample may be asked for.
+
+        Raises:
+            UsageError: rows or start below 0, a seed outside 64 bits, or no such draw.
+        """
+        _check_rows(rows, start)
+        check_seed(seed)
         if draw is not None and not 0 <= draw < self.draws:
             raise UsageError(
                 "draw-out-of-range",

@@ -43,6 +43,7 @@ HOMES = {
     "opt_einsum": ("server/causal/",),
     "numba": ("server/causal/sampling/kernels.py",),
     "llvmlite": ("server/causal/sampling/kernels.py",),
+    "pyspark": ("server/causal/production/spark.py", "server/causal/production/population.py"),
     "typer": ("client/__main__.py", "client/commands/", "server/__main__.py", "server/commands/"),
     "rich": ("client/__main__.py", "client/commands/", "server/commands/"),
     "crypten": ("server/aggregator/",),

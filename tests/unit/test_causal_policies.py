@@ -297,8 +297,8 @@ def test_an_agent_is_known_by_the_hash_of_its_file(tmp_path: Path) -> None:
     copy.write_text("def young(age):\n    return age < 40\n")
     views = [mixed_model().do({"treated": agent(path, "young")}) for path in (GUIDELINE, copy)]
     documents = [document_of(view.interventions, view.study)[0] for view in views]
-    assert all(document["kind"] == "agent" for document in documents)  # type: ignore[call-overload,index]
-    hashes = [document["sha256"] for document in documents]  # type: ignore[call-overload,index]
+    assert all(document["kind"] == "agent" for document in documents)
+    hashes = [document["sha256"] for document in documents]
     assert hashes[0] != hashes[1]
     with pytest.raises(UsageError) as refusal:
         mixed_model().do({"treated": replace(agent(copy, "young"), sha256=str(hashes[0]))})

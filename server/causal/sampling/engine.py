@@ -5,7 +5,7 @@ leaves small samples to numpy.
 """
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, TypeAlias, get_args
 
@@ -52,6 +52,10 @@ class Engine:
                 f"Expected chunks of a multiple of {ROWS_PER_BLOCK} rows, found {self.chunk_rows}.",
                 f"{CHUNK_ROWS} is a good one.",
             )
+
+    def resolved(self, cells: int) -> "Engine":
+        """Return the engine for a world of so many cells, drawn in whatever pieces."""
+        return replace(self, path="numba" if self.is_compiled(cells) else "numpy")
 
     def is_compiled(self, cells: int) -> bool:
         """Return whether a world of so many cells, nodes x rows, is drawn by compiled kernels."""

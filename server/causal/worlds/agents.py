@@ -107,6 +107,7 @@ def agent_law(study: Study, node: str, given: Agent) -> Law:
         AgentFunction(f"{given.function} in {given.path.name}", function, labels),
         reads,
         {"kind": "agent", "function": given.function, "sha256": digest, "reads": dict(reads)},
+        str(given.path.resolve()),
     )
     _try(study, law)
     return law

@@ -81,7 +81,7 @@ def _shifted(study: Study, node: str, given: Shift) -> str:
             "Write a policy: what each level becomes.",
         )
     own = _own_name(study, node)
-    by = given.by if isinstance(given.by, str) else decimal_text(Decimal(repr(given.by)))
+    by = given.by if isinstance(given.by, str) else decimal_text(Decimal(repr(float(given.by))))
     return f"{own} + ({by})"
 
 
@@ -102,21 +102,28 @@ def _own_name(study: Study, node: str) -> str:
     return node.partition("[")[0] + NOW
 
 
-def document_of(settings: Mapping[str, Setting], study: Study) -> list[Json]:
-    """Return what was set, for whoever wants to do it again: one object a node, in their order."""
+def document_of(
+    settings: Mapping[str, Setting], study: Study, *, paths: bool = False
+) -> list[Mapping[str, Json]]:
+    """Return what was set, for whoever wants to do it again: one object a node, in their order.
+
+    With `paths` an agent's has that of its file, which is for this machine alone.
+    """
     return [
-        {"node": node, **_document(study, node, settings[node])}
+        {"node": node, **_document(study, node, settings[node], paths=paths)}
         for node in study.causal_graph.nodes
         if node in settings
     ]
 
 
-def _document(study: Study, node: str, setting: Setting) -> Mapping[str, Json]:
+def _document(study: Study, node: str, setting: Setting, *, paths: bool) -> Mapping[str, Json]:
     match setting:
-        case Assignment():
+        case Assignment(_, None):
             return {"kind": "set", "value": name_of(study, node, setting)}
+        case Assignment(_, value):
+            return {"kind": "set", "value": repr(value)}
         case Computed(law):
-            return law.document
+            return {**law.document, "path": law.path} if paths and law.path else law.document
         case Drawn():
             return setting.document
 

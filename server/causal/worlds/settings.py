@@ -20,6 +20,7 @@ class Law:
     function: Function
     reads: Mapping[str, str]
     document: Mapping[str, Json]
+    path: str = ""  # of the file that the function stands in
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,1 @@
+"""Synthetic populations as files, at any scale: single files, partitions, processes, Spark."""
