@@ -12,7 +12,7 @@ import networkx as nx
 
 from server.causal.exchange.drawing import Drawing
 from server.causal.exchange.latent import LATENT, OBSERVED, is_latent, is_marked_latent
-from server.causal.exchange.node_names import name_of
+from server.causal.exchange.networkx_graphs import name_of
 from server.causal.exchange.refusals import graph_refusal
 
 _EXAMPLE = '{"directed": true, "nodes": [{"id": "a"}, ...], "edges": [{"source": "a", ...}, ...]}'

@@ -110,13 +110,15 @@ def _check_length(length: int, what: str) -> None:
 
 
 def write_file(path: str | Path, text: str) -> None:
-    """Write a text as UTF-8.
+    """Write a text as UTF-8, gzipped if the path ends so.
 
     Raises:
         StorageError: the disk did not take it.
     """
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        content = text.encode()
+        packed = Path(path).suffix.lower() == _GZIPPED
+        Path(path).write_bytes(gzip.compress(content, mtime=0) if packed else content)
     except OSError as error:
         raise StorageError(
             "file-not-written",
