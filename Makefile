@@ -49,4 +49,5 @@ $(VENV)/.%: pyproject.toml $(LOCK)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up the environment in $(VENV) (once; a minute or two)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e '.[demo,$*]'
+	@$(if $(filter test,$*),$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c $(LOCK) dowhy)
 	@touch $@
