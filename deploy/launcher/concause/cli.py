@@ -12,7 +12,7 @@ import typer
 import concause  # noqa: F401 - puts the three packages on the path
 from client.__main__ import app as site
 from protocol.errors import ConcauseError, ExitCode
-from server.commands import coordinator, model, release, rounds, study
+from server.commands import coordinator, model, release, rounds, sample, study
 
 HELP = """Fit one causal model across institutions that may not pool their records.
 
@@ -34,7 +34,7 @@ app.add_typer(site, name="site")
 app.add_typer(coordinator.app, name="coordinator")
 app.add_typer(rounds.app, name="round")
 app.add_typer(release.app, name="release")
-app.command()(model.sample)
+app.command()(sample.sample)
 app.command()(model.effect)
 app.command()(model.parameters)
 

@@ -6,7 +6,7 @@ a whole file, whatever happens in between.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -150,4 +150,5 @@ def finished(path: Path) -> Iterator[Path]:
             "Check the path, its permissions and the space on the disk.",
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from protocol import errors
@@ -66,7 +66,7 @@ def _running(
             )
             processes.append(process)
             assert process.stdin is not None  # noqa: S101 - it is a pipe
-            with process.stdin as given:
+            with suppress(BrokenPipeError), process.stdin as given:  # how it ended is seen later
                 json.dump(list(share), given)
         yield processes
     finally:

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from protocol.errors import UsageError
@@ -60,13 +62,9 @@ def write_population(  # noqa: PLR0913 - one argument per part of the request
             a result for somebody, or no Spark.
         StorageError: the disk did not take it; what is finished stays.
     """
-    if on not in get_args(On):
-        raise UsageError(
-            "unknown-engine", f"Expected {either(get_args(On))}, found {on!r}.", "Write local."
-        )
-    path = Path(path)
-    base = Model(model.study, model.mechanisms, model.provenance, model.placements, model.cautions)
-    text = base.to_json()
+    _check_engine(on)
+    model.check_sample(rows, seed, start, draw)
+    path, text = Path(path), _plain(model).to_json()
     request = request_for(
         model,
         hashlib.sha256(text.encode()).hexdigest(),
@@ -78,14 +76,13 @@ def write_population(  # noqa: PLR0913 - one argument per part of the request
         batch_rows=batch_rows,
         long=long,
     )
-    model.check_sample(rows, seed, start, draw)
     if not is_folder(path):
         write_file(path, model, request, (start, rows), progress=progress)
         return digest_of(path)
     with locked(path):
         open_folder(path, text, request)
         missing = missing_partitions(path, request)
-        _skip(request, missing, progress)
+        _count_present(request, missing, progress)
         if on == "spark":
             make_on_spark(path, missing, master=master, session=session)
         else:
@@ -94,7 +91,19 @@ def write_population(  # noqa: PLR0913 - one argument per part of the request
         return close_folder(path, request)
 
 
-def _skip(request: Request, missing: list[int], progress: Progress | None) -> None:
+def _check_engine(on: str) -> None:
+    if on not in get_args(On):
+        raise UsageError(
+            "unknown-engine", f"Expected {either(get_args(On))}, found {on!r}.", "Write local."
+        )
+
+
+def _plain(model: Model) -> Model:
+    """Return the model that a view is of."""
+    return replace(model, interventions=MappingProxyType({}))
+
+
+def _count_present(request: Request, missing: list[int], progress: Progress | None) -> None:
     """Count the rows that are there already."""
     if progress is not None:
         left = sum(request.span(index)[1] for index in missing)

@@ -61,9 +61,10 @@ def _task(folder: str) -> Callable[[int], None]:
     """Return what a task does; it is sent by its code, so that it names no module of ours."""
 
     def make(index: int) -> None:
+        from importlib import import_module  # noqa: PLC0415
         from pathlib import Path  # noqa: PLC0415
 
-        import concause  # noqa: F401, PLC0415 - puts the packages on the path of an executor
+        import_module("concause")  # where it is installed, puts the packages on the path
         from server.causal.production.folder import (  # noqa: PLC0415
             load_folder,
             make_partition,

@@ -90,7 +90,8 @@ def finished(study: Study, parts: Iterable[Part]) -> tuple[Part, ...]:
 
 def _cyclic(graph: "nx.DiGraph[str]", parts: Mapping[str, Part]) -> UsageError:
     circle = [cause for cause, _ in nx.find_cycle(graph)]
-    shown = " -> ".join(parts[name].node for name in [*circle, circle[0]])
+    nodes = dict.fromkeys(parts[name].node for name in circle)  # a natural value is no node
+    shown = " -> ".join([*nodes, next(iter(nodes))])
     policies = [parts[name].node for name in circle if parts[name].setting is not None]
     return UsageError(
         "cyclic-policy",
