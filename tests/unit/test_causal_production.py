@@ -15,11 +15,12 @@ import pytest
 
 from protocol.errors import StorageError, UsageError
 from server.causal.model import Model
-from server.causal.production import files, local, population
+from server.causal.production import files
 from server.causal.production.files import write_file
 from server.causal.production.folder import (
     LOCK,
     MANIFEST,
+    close_folder,
     load_folder,
     missing_partitions,
     open_folder,
@@ -263,7 +264,7 @@ def test_policies_without_a_result_are_refused_whoever_draws(tmp_path: Path) -> 
 def test_a_worker_that_is_killed_is_told_from_one_that_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local.sys, "executable", "false")
+    monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(StorageError) as refusal:
         written(tmp_path / "rows", workers=2)
     assert refusal.value.code in {"worker-ended", "file-not-written"}
@@ -365,7 +366,7 @@ def test_a_folder_cannot_be_closed_before_it_is_whole(tmp_path: Path) -> None:
     open_folder(tmp_path, text, request)
     assert missing_partitions(tmp_path, request) == [0, 1, 2]
     with pytest.raises(StorageError) as refusal:
-        population.close_folder(tmp_path, request)
+        close_folder(tmp_path, request)
     assert refusal.value.code == "partitions-missing"
 
 
