@@ -1,0 +1,1 @@
+"""Causal graphs with causes that nobody measures, and which effects they identify."""
