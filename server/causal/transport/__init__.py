@@ -1,0 +1,1 @@
+"""Effects carried to another population: mechanisms that differ there are taken from there."""
