@@ -38,7 +38,6 @@ Capacities = Annotated[
 
 def interventions_of(
     do: Iterable[str] | None = None,
-    *,
     policies: Iterable[str] | None = None,
     shifts: Iterable[str] | None = None,
     lotteries: Iterable[str] | None = None,

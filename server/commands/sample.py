@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,45 +28,50 @@ if TYPE_CHECKING:
     from server.causal.model import Model
     from server.causal.synthetic.copies import Copy
 
+Out = Annotated[
+    Path, typer.Option(help="A file (.parquet, .arrow or .csv), or a folder of Parquet partitions.")
+]
+Rows = Annotated[int, typer.Option(min=1, help="How many rows.")]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")]
+Copies = Annotated[
+    int, typer.Option(min=1, help="How many data sets, as NAME-001 and on: for honest intervals.")
+]
+Draw = Annotated[
+    int | None,
+    typer.Option(min=0, help="A plausible set of parameters by its number, not the estimate."),
+]
+Engine = Annotated[
+    Literal["local", "spark"], typer.Option(help="What makes the partitions of a folder.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes, for a folder: by default one a core.")
+]
+PartitionRows = Annotated[int, typer.Option(min=1, help="Of a partition in a folder.")]
+SparkMaster = Annotated[str, typer.Option(help="Where Spark runs.")]
+Long = Annotated[
+    bool, typer.Option("--long", help="One row per unit and visit, of a study with visits.")
 ]
 
 
 def sample(  # noqa: PLR0913 - one option per part of the request
     release: ReleasePath,
-    out: Annotated[
-        Path,
-        typer.Option(help="A file (.parquet, .arrow or .csv), or a folder of Parquet partitions."),
-    ],
+    out: Out,
     *,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
-    copies: Annotated[
-        int,
-        typer.Option(min=1, help="How many data sets, as NAME-001 and on: for honest intervals."),
-    ] = 1,
-    draw: Annotated[
-        int | None,
-        typer.Option(min=0, help="A plausible set of parameters by its number, not the estimate."),
-    ] = None,
+    rows: Rows = 10_000,
+    seed: Seed = 1,
+    copies: Copies = 1,
+    draw: Draw = None,
     do: Do = None,
     policy: Policies = None,
     shift: Shifts = None,
     randomise: Lotteries = None,
     agent: Agents = None,
     capacity: Capacities = None,
-    engine: Annotated[
-        Literal["local", "spark"], typer.Option(help="What makes the partitions of a folder.")
-    ] = "local",
+    engine: Engine = "local",
     workers: Workers = None,
-    partition_rows: Annotated[
-        int, typer.Option(min=1, help="Of a partition in a folder.")
-    ] = 1_048_576,
-    spark_master: Annotated[str, typer.Option(help="Where Spark runs.")] = "local[*]",
-    long: Annotated[
-        bool, typer.Option("--long", help="One row per unit and visit, of a study with visits.")
-    ] = False,
+    partition_rows: PartitionRows = 1_048_576,
+    spark_master: SparkMaster = "local[*]",
+    long: Long = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Sample synthetic rows from a fitted model, observed or under interventions.
@@ -75,21 +80,14 @@ def sample(  # noqa: PLR0913 - one option per part of the request
     is drawn from another set of parameters that the release allows: analyse each, and combine the
     results with concause.combine.
     """
-    ways = interventions_of(
-        do,
-        policies=policy,
-        shifts=shift,
-        lotteries=randomise,
-        agents=agent,
-        capacities=capacity,
-    )
+    options = (do, policy, shift, randomise, agent, capacity)
+    ways = interventions_of(*options)
     _check(out, engine, copies, draw)
-    from server.causal.production.population import write_population  # noqa: PLC0415 - slow
-
     model = loaded(release)
     write = partial(
-        write_population,
+        _write,
         model.do(ways),
+        shown=not as_json,
         rows=rows,
         long=long,
         on=engine,
@@ -97,23 +95,25 @@ def sample(  # noqa: PLR0913 - one option per part of the request
         partition_rows=partition_rows,
         master=spark_master,
     )
-    digests = {}
-    for path, copy in _planned(model, out, copies, seed, draw):
-        with _bar(rows, shown=not as_json) as progress:
-            digests[str(path)] = write(path, seed=copy.seed, draw=copy.draw, progress=progress)
-    paths = list(digests)
-    given = [*(do or []), *(policy or []), *(shift or []), *(randomise or []), *(agent or [])]
-    document = {
-        "path": paths[0],
-        "paths": paths,
-        "rows": rows,
-        "seed": seed,
-        "do": [*given, *(capacity or [])],
-        "sha256": digests,
+    digests = {
+        str(path): write(path, seed=copy.seed, draw=copy.draw)
+        for path, copy in _planned(model, out, copies, seed, draw)
     }
+    paths = list(digests)
+    given = [text for texts in options for text in texts or ()]
+    document = {"path": paths[0], "paths": paths, "rows": rows, "seed": seed}
+    document |= {"do": given, "sha256": digests}
     places = paths[0] if copies == 1 else f"each of {paths[0]} to {Path(paths[-1]).name}"
     line = f"{rows:,} {'units' if long else 'rows'} written to {places}"
     show(document, line, as_json=as_json)
+
+
+def _write(model: "Model", path: Path, *, shown: bool, rows: int, **how: Any) -> str:  # noqa: ANN401
+    """Write one population, with a bar on the terminal; return its hash."""
+    from server.causal.production.population import write_population  # noqa: PLC0415 - slow
+
+    with _bar(rows, shown=shown) as progress:
+        return write_population(model, path, rows=rows, progress=progress, **how)
 
 
 def _check(out: Path, engine: str, copies: int, draw: int | None) -> None:

@@ -14,7 +14,7 @@ import networkx as nx
 
 from server.causal.exchange.drawing import Drawing
 from server.causal.exchange.latent import LATENT, OBSERVED, is_latent, is_marked_latent
-from server.causal.exchange.refusals import graph_refusal, needed
+from server.causal.exchange.refusals import INSTALL_PYDOT, graph_refusal, needed
 
 MAX_DOT_CHARACTERS = 1_000_000
 
@@ -49,7 +49,7 @@ def read_dot(text: str) -> Drawing:
 
 
 def _parsed(text: str) -> Any:  # noqa: ANN401 - pydot's own graph
-    parser = needed("pydot.dot_parser", "to read DOT", "pip install 'concause[formats]'")
+    parser = needed("pydot.dot_parser", "to read DOT", INSTALL_PYDOT)
     try:
         graphs = parser.GraphParser.parser.parse_string(text, parse_all=True)
     except RecursionError as error:

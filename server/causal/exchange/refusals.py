@@ -1,5 +1,6 @@
 """Words for what cannot be read, written or converted, and for packages that are not there."""
 
+import warnings
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 from protocol.errors import UsageError
 from protocol.study.problems import quote
 
-PIP_DOWHY = "pip install 'concause[exchange]' && pip install --no-deps dowhy==0.14"
+INSTALL_PYDOT = "pip install 'concause[formats]'"
+INSTALL_PGMPY = "pip install 'concause[exchange]'"
+INSTALL_DOWHY = INSTALL_PGMPY + " && pip install --no-deps dowhy==0.14"  # decision 0012
 
 
 def graph_refusal(expected: str, found: object, remedy: str) -> UsageError:
@@ -21,10 +24,12 @@ def needed(module: str, what: str, install: str) -> ModuleType | Any:  # noqa: A
     Raises:
         UsageError: it is not installed; the remedy says how to install it.
     """
+    package = module.partition(".")[0]
     try:
-        return import_module(module)
+        with warnings.catch_warnings():  # on import pgmpy warns of modules that it has moved
+            warnings.filterwarnings("ignore", category=FutureWarning, module=package)
+            return import_module(module)
     except ModuleNotFoundError as error:
-        package = module.partition(".")[0]
         raise UsageError(
             "package-missing",
             f"Expected the package {package} {what}, found that {error.name} is not installed.",
