@@ -95,13 +95,14 @@ def _by_sets(
 ) -> tuple[How, tuple[tuple[str, ...], ...]]:
     """Return the simplest way to an effect that is identified."""
     part = graph.within(needed(graph, [outcome]))
-    if all(part.district(node) == {node} for node in treated if node in part.rank):
-        parents = [part.arrows.parents[node] for node in treated]
-        return "no confounding", tuple(parents) if len(treated) == 1 else ()
-    if len(treated) > 1:
+    nodes = [node for node in treated if node in part.rank]  # others come after the outcome
+    if all(part.district(node) == {node} for node in nodes):
+        parents = [part.arrows.parents[node] for node in nodes]
+        return "no confounding", tuple(parents) if len(nodes) == 1 else ()
+    if len(nodes) > 1:
         return "primal fixing", ()
-    if sets := minimal_adjustment_sets(part, treated[0], outcome):
+    if sets := minimal_adjustment_sets(part, nodes[0], outcome):
         return "back-door", sets
-    if sets := minimal_front_door_sets(part, treated[0], outcome):
+    if sets := minimal_front_door_sets(part, nodes[0], outcome):
         return "front-door", sets
     return "primal fixing", ()

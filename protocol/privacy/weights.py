@@ -4,11 +4,12 @@ A question about the effect of a treatment on an outcome is answered by the trun
 factorisation: the mechanisms of the outcome and of its ancestors in the graph without the arrows
 into the treatment. That set holds every mechanism on a causal path and every common cause that
 has to be adjusted for; the treatment's own mechanism is not in it, being replaced by the
-intervention.
+intervention, unless nodes that share an unmeasured cause with it read what it would have been.
 """
 
 from fractions import Fraction
 
+from protocol.graphs.fixing import natural_readers
 from protocol.study.sections import Question
 from protocol.study.study import Study
 
@@ -35,14 +36,15 @@ def family_weights(study: Study) -> dict[str, Fraction]:
 
 def mechanisms_of(study: Study, question: Question) -> frozenset[str]:
     """Return the nodes whose mechanisms the answer depends on; none if the effect is zero."""
-    graph, treated = study.causal_graph, study.treated_nodes(question)
-    if not graph.ancestors(question.outcome) & set(treated):
+    treated = study.treated_nodes(question)
+    if not study.causal_graph.ancestors(question.outcome) & set(treated):
         return frozenset()
+    graph, readers = study.mechanism_graph, natural_readers(study.mixed_graph, treated)
     found: set[str] = set()
     waiting = [question.outcome]
     while waiting:
         node = waiting.pop()
-        if node not in found and node not in treated:
+        if node not in found and (node not in treated or readers[node]):
             found.add(node)
             waiting.extend(graph.parents[node])
     return frozenset(found)

@@ -3,61 +3,24 @@
 All problems are collected before any is reported, so that one look mends the file.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from protocol.study.dagitty import Drawing, parse_dagitty, parse_edge
-from protocol.study.graph import CausalGraph, Edge, build_graph
+from protocol.study.drawing import Variables, mixed_graph_of
+from protocol.study.graph import CausalGraph
 from protocol.study.impossible import impossible_problems
 from protocol.study.mechanisms import FITTING, Mechanism, default_mechanism
 from protocol.study.missingness import hidden_variables, missingness_problems
-from protocol.study.problems import (
-    Path,
-    Problem,
-    StudyProblems,
-    either,
-    nearest,
-    quote,
-    refuse_any,
-)
+from protocol.study.problems import Path, Problem, StudyProblems, either, nearest, quote
 from protocol.study.questions import question_problems, repeated_names
 from protocol.study.rules import rule_problems
 from protocol.study.sections import GraphSource, Question, Time, Unit
-from protocol.study.structure import Structure, number_problems, survival_problems
-from protocol.study.time import edge_problems, parse_lagged_edge, time_problems, unrolled
-from protocol.study.variables import Variable
-
-Variables = Mapping[str, Variable]
-
-
-def graph_of(variables: Variables, source: GraphSource, time: Time | None) -> CausalGraph:
-    """Return the causal graph that `source` draws over all `variables`, at all visits.
-
-    Raises:
-        StudyProblems: the text or the graph is not well formed.
-    """
-    edges = declared_edges(variables, source, time)
-    return build_graph(variables, edges) if time is None else unrolled(edges, variables, time)
-
-
-def declared_edges(
-    variables: Variables, source: GraphSource, time: Time | None
-) -> tuple[Edge, ...]:
-    """Return the arrows as they are drawn: between variables, or between columns of visits.
-
-    Raises:
-        StudyProblems: the text is not well formed, or names something unknown.
-    """
-    if time is None:
-        drawing = _drawing(source)
-        refuse_any(
-            Problem((), "declared variables", quote(name), nearest(name, sorted(variables)))
-            for name in drawing.nodes
-            if name not in variables
-        )
-        return drawing.edges
-    edges = _lagged_edges(source)
-    refuse_any(edge_problems(edges, variables, time))
-    return edges
+from protocol.study.structure import (
+    Structure,
+    number_problems,
+    survival_problems,
+    unmeasured_problems,
+)
+from protocol.study.time import time_problems
 
 
 def structure_of(
@@ -87,16 +50,21 @@ def problems_of(
     if time is not None:
         problems += [_at(("time",), problem) for problem in time_problems(time, variables)]
         problems += _row_problems(unit)
-    graph = None
+    mixed = None
     try:
-        graph = graph_of(variables, source, time)
+        mixed = mixed_graph_of(variables, source, time)
     except StudyProblems as refusal:
         place = "edges" if source.edges is not None else "dagitty"
-        problems += [_at(("graph", place), problem) for problem in refusal.problems]
-    if graph is not None and not problems:
-        problems += _structure_problems(structure_of(variables, graph, time, mechanisms))
+        problems += [
+            _at(("graph",) if problem.where == ("latent",) else ("graph", place), problem)
+            for problem in refusal.problems
+        ]
+    if mixed is not None and not problems:
+        problems += unmeasured_problems(variables, mixed, mechanisms)
+    if mixed is not None and not problems:
+        problems += _structure_problems(structure_of(variables, mixed.markov, time, mechanisms))
     for position, question in enumerate(questions):
-        found = question_problems(variables, graph, question)
+        found = question_problems(variables, mixed, question)
         problems += [_at(("questions", position), problem) for problem in found]
     return problems
 
@@ -113,31 +81,6 @@ def _structure_problems(structure: Structure) -> list[Problem]:
         problems += number_problems(structure, hidden)
         problems += impossible_problems(structure, hidden)
     return list(dict.fromkeys(problems))
-
-
-def _lagged_edges(source: GraphSource) -> tuple[Edge, ...]:
-    if source.edges is None:
-        raise StudyProblems(
-            [Problem((), "edges, where there is [time]", "dagitty", "edges = ['a[t-1] -> b[t]']")]
-        )
-    return tuple(_each(source.edges, parse_lagged_edge))
-
-
-def _each(texts: Sequence[str], parse: Callable[[str], Edge]) -> list[Edge]:
-    edges, problems = [], list[Problem]()
-    for position, text in enumerate(texts):
-        try:
-            edges.append(parse(text))
-        except StudyProblems as refusal:
-            problems += [_at((position,), problem) for problem in refusal.problems]
-    refuse_any(problems)
-    return edges
-
-
-def _drawing(source: GraphSource) -> Drawing:
-    if source.dagitty is not None:
-        return parse_dagitty(source.dagitty)
-    return Drawing(tuple(_each(source.edges or (), parse_edge)), ())
 
 
 def _at(where: Path, problem: Problem) -> Problem:

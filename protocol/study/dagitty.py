@@ -1,8 +1,9 @@
 """Causal arrows from text: single edges `a -> b` and graphs in dagitty's notation.
 
-Of dagitty (Textor et al. 2016) we read nodes, chains of `->` and `<-`, groups in braces and
-quoted names; attributes in brackets are skipped, since the study says itself what is asked.
-`<->` and `--` stand for latent common causes and unknown direction, which are not supported.
+Of dagitty (Textor et al. 2016) we read nodes, chains of `->`, `<-` and `<->`, groups in braces and
+quoted names. `a <-> b` says that something unmeasured causes both, and `u [latent]` that nobody
+measures u; other attributes in brackets are skipped, since the study says itself what is asked.
+`--` stands for an unknown direction, which is not supported.
 """
 
 import re
@@ -16,6 +17,7 @@ MAX_EDGES = 100_000  # braces multiply: a short text can draw very many
 
 _TOKEN = re.compile(
     r"""\s+|//[^\n]*
+    |(?P<latent>\[\s*latent\b[^\]]*\]|\[[^\]]*,\s*latent\b[^\]]*\])
     |(?P<attribute>\[[^\]]*\]|[A-Za-z]+\s*=\s*"[^"]*")
     |(?P<arrow><->|->|<-|--|@->|@-@|@--)
     |(?P<mark>[{};,])
@@ -24,26 +26,28 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_LATENT = "a measured variable u with 'u -> a' and 'u -> b', or no arrow between them"
+_DIRECTION = "the direction, or 'a <-> b' where something unmeasured causes both"
 
 
 class Drawing(NamedTuple):
-    """What a text draws: arrows in order of appearance, and every node named."""
+    """What a text draws, in order of appearance: arrows, every node named, `a <-> b`, latents."""
 
     edges: tuple[Edge, ...]
     nodes: tuple[str, ...]
+    pairs: tuple[Edge, ...] = ()
+    latent: tuple[str, ...] = ()
 
 
-def parse_edge(text: str) -> Edge:
-    """Return (cause, effect) of 'a -> b' or 'b <- a'.
+def parse_link(text: str) -> Drawing:
+    """Return what 'a -> b', 'b <- a' or 'a <-> b' draws.
 
     Raises:
         StudyProblems: the text is not one arrow between two names.
     """
     drawing = _Parser(text).statements()
-    if len(drawing.edges) != 1:
-        raise _refusal("one arrow such as 'a -> b'", text, "one arrow per entry")
-    return drawing.edges[0]
+    if len(drawing.edges) + len(drawing.pairs) != 1 or drawing.latent:
+        raise _refusal("one arrow such as 'a -> b' or 'a <-> b'", text, "one arrow per entry")
+    return drawing
 
 
 def parse_dagitty(text: str) -> Drawing:
@@ -63,7 +67,7 @@ def parse_dagitty(text: str) -> Drawing:
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    kind: str  # "name", "arrow" or "mark"
+    kind: str  # "name", "latent", "arrow" or "mark"
     text: str
     at: int
 
@@ -80,6 +84,8 @@ class _Parser:
         self._at = 0
         self._edges: list[Edge] = []
         self._nodes: dict[str, None] = {}
+        self._pairs: list[Edge] = []
+        self._latent: dict[str, None] = {}
 
     def statements(self) -> Drawing:
         while self._at < len(self._tokens):
@@ -87,7 +93,9 @@ class _Parser:
                 self._at += 1
             else:
                 self._chain()
-        return Drawing(tuple(self._edges), tuple(self._nodes))
+        return Drawing(
+            tuple(self._edges), tuple(self._nodes), tuple(self._pairs), tuple(self._latent)
+        )
 
     def _chain(self) -> None:
         left = self._group()
@@ -98,28 +106,38 @@ class _Parser:
             left = right
 
     def _join(self, left: list[str], arrow: _Token, right: list[str]) -> None:
-        if arrow.text not in ("->", "<-"):
-            raise _refusal("arrows -> and <-", self._shown(arrow.at), _LATENT)
-        if len(self._edges) + len(left) * len(right) > MAX_EDGES:
+        if arrow.text not in ("->", "<-", "<->"):
+            raise _refusal("arrows ->, <- and <->", self._shown(arrow.at), _DIRECTION)
+        drawn = len(self._edges) + len(self._pairs)
+        if drawn + len(left) * len(right) > MAX_EDGES:
             raise _refusal(f"at most {MAX_EDGES} arrows", self._shown(arrow.at), "fewer arrows")
-        pairs = [(a, b) for a in left for b in right]
-        self._edges.extend(pairs if arrow.text == "->" else [(b, a) for a, b in pairs])
+        joined = [(a, b) for a in left for b in right]
+        if arrow.text == "<->":
+            self._pairs.extend(joined)
+        else:
+            self._edges.extend(joined if arrow.text == "->" else [(b, a) for a, b in joined])
 
     def _group(self) -> list[str]:
         token = self._take()
         if token.kind == "name":
-            self._nodes[token.text] = None
+            self._named(token)
             return [token.text]
         if token.text != "{":
             raise _refusal("the name of a variable", self._shown(token.at), "'a -> b'")
         members: list[str] = []
         while (token := self._take()).text != "}" or token.kind != "mark":
             if token.kind == "name":
+                self._named(token)
                 members.append(token.text)
             elif token.text not in (",", ";"):
                 raise _refusal("names inside braces", self._shown(token.at), "'a -> {b c}'")
-        self._nodes.update(dict.fromkeys(members))
         return members
+
+    def _named(self, token: _Token) -> None:
+        self._nodes[token.text] = None
+        if self._at < len(self._tokens) and self._tokens[self._at].kind == "latent":
+            self._at += 1
+            self._latent[token.text] = None
 
     def _peek(self, kind: str, text: str) -> bool:
         if self._at >= len(self._tokens):

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from protocol.errors import UsageError
+from protocol.graphs.identification import identify, prevented_by
+from protocol.graphs.mixed import MixedGraph
 from protocol.study.graph import CausalGraph
 from protocol.study.problems import Problem, nearest, quote
 from protocol.study.quantities import decimal_text
@@ -30,14 +32,17 @@ def repeated_names(questions: Sequence[Question]) -> Iterator[Problem]:
 
 
 def question_problems(
-    variables: Variables, graph: CausalGraph | None, question: Question
+    variables: Variables, mixed: MixedGraph | None, question: Question
 ) -> list[Problem]:
     """Return what is wrong with one question; without a graph, as far as can be told."""
+    graph = None if mixed is None else mixed.arrows
     problems = [*_endpoint_problems(variables, graph, question)]
     if not problems:
         problems += _kind_problems(variables, question)
         problems += _contrast_problems(variables[base_name(question.treatment)], question)
         problems += _order_problems(graph, question)
+    if not problems and mixed is not None:
+        problems += _identification_problems(mixed, question)
     return problems
 
 
@@ -124,3 +129,23 @@ def _order_problems(graph: CausalGraph | None, question: Question) -> Iterator[P
             f"a path from {question.outcome!r} to {question.treatment!r} in the graph",
             "treatment and outcome exchanged, or the graph without that path",
         )
+
+
+def _identification_problems(graph: MixedGraph, question: Question) -> Iterator[Problem]:
+    """Yield an effect that no fitted model has, since unmeasured causes are in the way."""
+    if not graph.pairs:
+        return
+    found = identify(graph, treated_nodes(graph.arrows, question.treatment), question.outcome)
+    if found.identified:
+        return
+    remedy = {
+        "": "the cause on that path as a measured variable, or another question",
+        "order": "the graph without it, or its collider as a cause of neither",
+        "formula": "another question: a formula for this one exists, but no mechanism has it",
+    }
+    yield Problem(
+        ("outcome",),
+        f"an effect on {question.outcome!r} that the graph identifies",
+        prevented_by(found.path),
+        remedy[found.otherwise],
+    )

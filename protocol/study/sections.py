@@ -192,10 +192,14 @@ class Trust(Section):
 
 
 class GraphSource(Section):
-    """The arrows of the causal graph, as a list or as dagitty text."""
+    """The arrows of the causal graph, as a list or as dagitty text.
+
+    Nodes named in `latent` are causes that nobody measures; `a <-> b` is one without a name.
+    """
 
     edges: tuple[str, ...] | None = Field(default=None, max_length=MAX_EDGES)
     dagitty: str | None = None
+    latent: Sorted = ()
 
     @model_validator(mode="after")
     def _one_notation(self) -> "GraphSource":

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from protocol.graphs.mixed import MixedGraph
+from protocol.graphs.trails import written
 from protocol.study.families import REGRESSOR_KINDS, Family, families_of
 from protocol.study.graph import CausalGraph
 from protocol.study.mechanisms import NUMBER_KINDS, Mechanism
@@ -18,7 +20,7 @@ class Structure:
 
     variables: Mapping[str, Variable]
     mechanisms: Mapping[str, Mechanism]  # of every variable, defaults resolved
-    graph: CausalGraph  # over all visits
+    graph: CausalGraph  # of mechanisms, over all visits
     time: Time | None
 
     def variable(self, name: str) -> Variable:
@@ -40,6 +42,25 @@ class Structure:
     def order(self) -> tuple[str, ...]:
         """Return the variables, causes within a visit before their effects."""
         return tuple(dict.fromkeys(base_name(node) for node in self.graph.nodes))
+
+
+def unmeasured_problems(
+    variables: Mapping[str, Variable], graph: MixedGraph, mechanisms: Mapping[str, Mechanism]
+) -> Iterator[Problem]:
+    """Yield unmeasured causes of what a rule computes, or that tell which values are missing."""
+    for name in graph.nodes:
+        spouses = sorted(graph.spouses[name])
+        if not spouses:
+            continue
+        is_rule = name in mechanisms and mechanisms[name].kind == "rule"
+        if is_rule or variables[name].kind == "missingness":
+            yield Problem(
+                ("graph",),
+                f"no unmeasured cause of {name!r}, which "
+                + ("a rule computes" if is_rule else "says what is missing"),
+                quote(written(graph.between(name, spouses[0]))),
+                "the graph without it, or the cause as a measured variable",
+            )
 
 
 def survival_problems(structure: Structure) -> Iterator[Problem]:

@@ -20,8 +20,10 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from protocol import canonical
 from protocol.canonical import Json
+from protocol.graphs.mixed import MixedGraph
 from protocol.identifiers import Digest
-from protocol.study.consistency import declared_edges, graph_of, problems_of, structure_of
+from protocol.study.consistency import problems_of, structure_of
+from protocol.study.drawing import drawing_of, mixed_graph_of, texts_of
 from protocol.study.families import Family
 from protocol.study.graph import CausalGraph
 from protocol.study.impossible import entry_codes, in_labels, possible_cells
@@ -93,9 +95,23 @@ class Study(Section):
         return self
 
     @cached_property
+    def mixed_graph(self) -> MixedGraph:
+        """Return the causal graph over all variables, with pairs that unmeasured causes join."""
+        return mixed_graph_of(self.variables, self.graph, self.time)
+
+    @property
     def causal_graph(self) -> CausalGraph:
         """Return the causal graph over all variables; of a longitudinal study, over all visits."""
-        return graph_of(self.variables, self.graph, self.time)
+        return self.mixed_graph.arrows
+
+    @property
+    def mechanism_graph(self) -> CausalGraph:
+        """Return the graph in which the parents of a node are what its mechanism reads.
+
+        The causal graph, but where unmeasured causes join nodes: there all that tells of these
+        is a parent (the Markov pillow).
+        """
+        return self.mixed_graph.markov
 
     def variable(self, name: str) -> Variable:
         """Return the variable of a node or column: of "cd4" for "cd4[2]" and "cd4[t-1]".
@@ -165,7 +181,7 @@ class Study(Section):
             name: in_labels(mechanism, self.variables)
             for name, mechanism in self.mechanisms.items()
         }
-        return structure_of(self.variables, self.causal_graph, self.time, declared)
+        return structure_of(self.variables, self.mechanism_graph, self.time, declared)
 
     def model_labels(self, node: str) -> tuple[str, ...]:
         """Return the levels that a node has in the model, in code order."""
@@ -215,10 +231,11 @@ class Study(Section):
 
 
 def _document(study: Study) -> Json:
-    arrows = declared_edges(study.variables, study.graph, study.time)
+    drawing = drawing_of(study.variables, study.graph, study.time)
+    latent: dict[str, Json] = {"latent": list(drawing.latent)} if drawing.latent else {}
     return _fields(study) | {
         "budget": _fields(study.budget) | {"delta": decimal_text(study.budget.delta_or_default)},
-        "graph": {"edges": [f"{cause} -> {effect}" for cause, effect in sorted(arrows)]},
+        "graph": {"edges": [*texts_of(drawing)], **latent},
         "mechanisms": {name: _fields(study.mechanism(name)) for name in study.variables},
         "questions": [_question(study, question) for question in study.questions],
     }

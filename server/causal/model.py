@@ -38,6 +38,7 @@ from server.causal.sampling.tables import Codes
 from server.causal.synthetic.copies import plan_copies
 from server.causal.worlds.assembly import assemble
 from server.causal.worlds.columns import Shown, to_frame, to_long, to_table
+from server.causal.worlds.identification import check_identified, graph_sentence
 from server.causal.worlds.interventions import Intervention
 from server.causal.worlds.naming import check_node, nodes_of
 from server.causal.worlds.resolution import name_of, resolve
@@ -103,6 +104,7 @@ class Model:
         return found
 
     def _scores(self, law: Law) -> NDArray[np.float64]:
+        check_identified(self.world, set(law.reads.values()))
         return evaluated(self.world, law)
 
     @cached_property
@@ -332,6 +334,7 @@ class Model:
         models = self.do(first), self.do(second)
         found = asking.contrasted(models[0].world, models[1].world, question, level)
         names = [names_of(model, set_) for model, set_ in zip(models, (first, second), strict=True)]
+        treated = {*models[0].world.treated, *models[1].world.treated}
         return Effect(
             treatment=", ".join({**first, **second}),
             outcome=question.outcome,
@@ -340,6 +343,7 @@ class Model:
             measure=question.measure,
             event="" if question.event is None else str(question.event),
             given=", ".join(f"{node} = {value}" for node, value in question.given.items()),
+            rests_on=(graph_sentence(self.world, treated, question.outcome),),
             **asdict(found),
         )
 
@@ -415,8 +419,10 @@ class Model:
         """Check that a sample may be asked for.
 
         Raises:
-            UsageError: rows or start below 0, a seed outside 64 bits, or no such draw.
+            UsageError: rows or start below 0, a seed outside 64 bits, no such draw, or a view
+                of which the graph does not identify all nodes.
         """
+        check_identified(self.world, self.study.causal_graph.nodes)
         _check_rows(rows, start)
         check_seed(seed)
         if draw is not None and not 0 <= draw < self.draws:

@@ -15,6 +15,7 @@ from protocol.study.document import parse_study
 from protocol.study.study import Study
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+StudyFile = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
 PIPED_WIDTH = 120
 console = Console(  # square brackets are what they are, as in x[t-1]
     highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPED_WIDTH

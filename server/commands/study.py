@@ -12,6 +12,7 @@ from protocol.privacy.plan import compile_plan
 from protocol.study.document import parse_study
 from protocol.study.study import Study
 from server.commands.directed_study import with_plan, with_rho, without_plan
+from server.commands.identification import identify
 from server.commands.outlook import (
     Outlook,
     Persons,
@@ -25,7 +26,15 @@ from server.commands.outlook import (
     read_model,
     reasons,
 )
-from server.commands.output import JsonFlag, read_study, read_text, show, shown, write_text
+from server.commands.output import (
+    JsonFlag,
+    StudyFile,
+    read_study,
+    read_text,
+    show,
+    shown,
+    write_text,
+)
 from server.commands.plan_view import (
     about_mechanisms,
     block_table,
@@ -41,7 +50,7 @@ from server.release.certainty import without_path
 
 app = typer.Typer(no_args_is_help=True, help="Check a study and see what it would cost.")
 app.command()(refine)
-StudyFile = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
+app.command()(identify)
 
 
 @app.command()

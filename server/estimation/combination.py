@@ -53,7 +53,7 @@ def check_same_counts(study: Study, first: Study) -> None:
     """
     parts = {
         "variables": study.variables == first.variables,
-        "graph": study.causal_graph == first.causal_graph,
+        "graph": study.mixed_graph == first.mixed_graph,
         "mechanisms": study.families == first.families,
         "time": study.time == first.time,
         "unit": study.unit == first.unit,

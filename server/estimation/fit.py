@@ -76,7 +76,7 @@ def fit(
     found = _Fit(study, (noisy, *earlier), draws, seed)
     for family in study.families:
         found.add(family)
-    graph = study.causal_graph
+    graph = study.mechanism_graph
     mechanisms = {
         node: at_node(found.mechanisms[study.family_of(node).node], node, graph.parents[node])
         for node in graph.nodes

@@ -96,7 +96,7 @@ def simulated_parents(
 
     Of a family of transitions: those at the second visit, later ones needing the family itself.
     """
-    graph = study.causal_graph
+    graph = study.mechanism_graph
     mechanisms = {
         node: at_node(columns[template_of(node)], node, graph.parents[node])
         for node in graph.nodes

@@ -65,9 +65,9 @@ def neutral_prior(study: Study, persons: float) -> Prior:
             "Give the number of persons that all sites together will have.",
         )
     tables = {}
-    for node in study.causal_graph.nodes:
+    for node in study.mechanism_graph.nodes:
         if study.family_of(node).mechanism.uses == "table":
-            *rows, size = study.model_sizes(study.causal_graph.family(node))
+            *rows, size = study.model_sizes(study.mechanism_graph.family(node))
             shares = np.full(size, NEUTRAL_CONCENTRATION)
             drawn = _generator(node).dirichlet(shares, size=(NEUTRAL_SETS, prod(rows)))
             tables[node] = drawn.reshape(NEUTRAL_SETS, *rows, size)

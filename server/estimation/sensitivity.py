@@ -111,12 +111,14 @@ def _obstacle(study: Study, question: Question) -> str:
     """Return why a question's precision cannot be foreseen, in words; "" if nothing is known."""
     if study.time is not None:
         return "the study has visits"
+    if study.mixed_graph.pairs:
+        return "unmeasured causes join some variables"
     if question.measure == "hazard-ratio":
         return "a ratio of hazards is no mean"
     if not mechanisms_of(study, question):
         path = f"the graph has no path from {question.treatment!r} to {question.outcome!r}"
         return f"{path}, so that the effect is zero"
-    for node in sorted({*study.causal_graph.ancestors(question.outcome), question.outcome}):
+    for node in sorted({*study.mechanism_graph.ancestors(question.outcome), question.outcome}):
         mechanism = study.mechanism(node)
         if mechanism.uses != "table":
             return f"the mechanism of {node!r} is not a table"
@@ -124,7 +126,7 @@ def _obstacle(study: Study, question: Question) -> str:
 
 
 def _sensitivity(study: Study, prior: Prior, layout: Layout, question: Question) -> Sensitivity:
-    shares = parent_shares(study.causal_graph, prior.tables, {question.outcome})
+    shares = parent_shares(study.mechanism_graph, prior.tables, {question.outcome})
     effects, derivatives = _effect(study, prior, question)
     slopes: list[FamilySlope] = []
     for node, derivative in derivatives.items():
@@ -174,7 +176,7 @@ def _survival_slopes(
 
 def _deviation(study: Study, prior: Prior, question: Question) -> float:
     """Return the standard deviation of the outcome's scores, over all sets together."""
-    found = distribution(study.causal_graph, prior.tables, question.outcome, {})
+    found = distribution(study.mechanism_graph, prior.tables, question.outcome, {})
     scores, scored = _scores(study, question)
     shares = np.where(scored, found, 0.0).mean(axis=0)
     shares /= max(shares.sum(), _LEAST_MASS)
@@ -193,7 +195,7 @@ def _scores(study: Study, question: Question) -> tuple[Reals, NDArray[np.bool_]]
 
 def _effect(study: Study, prior: Prior, question: Question) -> tuple[Reals, dict[str, Tables]]:
     """Return the effect of every set, shape (sets,), and its derivatives in the tables."""
-    graph, treatment = study.causal_graph, study.variable(question.treatment)
+    graph, treatment = study.mechanism_graph, study.variable(question.treatment)
     values, scored = _scores(study, question)
     effects, found = np.zeros(prior.sets), dict[str, Tables]()
     for level, sign in ((question.treated, 1.0), (question.reference, -1.0)):

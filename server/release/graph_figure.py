@@ -56,6 +56,7 @@ def draw_graph(study: Study) -> Markup:
     edges = sorted(canvas.layout.routes.items(), key=lambda item: item[0] in path)
     parts = [_arrow_head("head"), _arrow_head("head-path")]
     parts += [_edge(canvas, edge, route, on_path=edge in path) for edge, route in edges]
+    parts += [_pair(canvas, one, other) for one, other in study.mixed_graph.pairs]
     parts += [_node(canvas, study, node, main) for node in graph.nodes]
     return figure(canvas.size, "Causal graph", _summary(study, main), parts)
 
@@ -97,6 +98,22 @@ def _edge(canvas: _Canvas, edge: Edge, route: Sequence[Place], *, on_path: bool)
         d=_curve(canvas, route),
         class_="edge path" if on_path else "edge",
         marker_end="url(#head-path)" if on_path else "url(#head)",
+    )
+
+
+def _pair(canvas: _Canvas, one: str, other: str) -> Element:
+    """Return a bow over two nodes that share an unmeasured cause."""
+    ends = [
+        ((canvas.entry(node)[0] + canvas.exit(node)[0]) / 2, canvas.entry(node)[1])
+        for node in (one, other)
+    ]
+    (x, y), (to_x, to_y) = ((at, high - _BOX_HEIGHT / 2) for at, high in ends)
+    top = max(min(y, to_y) - _ROW / 2, 2.0)
+    return element(
+        "path",
+        tooltip(f"{one} ↔ {other}: an unmeasured cause of both"),
+        d=f"M{x:.1f} {y:.1f}C{x:.1f} {top:.1f} {to_x:.1f} {top:.1f} {to_x:.1f} {to_y:.1f}",
+        class_="edge unmeasured",
     )
 
 
@@ -154,6 +171,9 @@ def _summary(study: Study, main: Question | None) -> str:
     graph = study.causal_graph
     arrows = sum(len(parents) for parents in graph.parents.values())
     size = f"{len(graph.nodes)} variables and {arrows} arrows."
+    if study.mixed_graph.pairs:
+        pairs = ", ".join(f"{one} and {other}" for one, other in study.mixed_graph.pairs)
+        size += f" Unmeasured causes are drawn between {pairs}."
     if main is None:
         return size
     return f"{size} Treatment {main.treatment}, outcome {main.outcome}."

@@ -72,6 +72,8 @@ def limits_of(basis: Basis) -> tuple[Limit, ...]:
 
 def _assumptions(study: Study) -> Iterator[str]:
     """Yield what the mechanisms of a study take for granted, beside its graph."""
+    for one, other in study.mixed_graph.pairs:
+        yield f"Something unmeasured causes both {one} and {other}; what joins others is measured."
     regressed = [it.node for it in study.families if it.mechanism.kind in _REGRESSIONS]
     if regressed:
         yield f"Regressions have the form that the study declares: {', '.join(regressed)}."

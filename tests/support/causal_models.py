@@ -37,6 +37,7 @@ def study_of(
     edges: Sequence[str],
     mechanisms: Mapping[str, str] | None = None,
     more: str = "",
+    latent: Sequence[str] = (),
 ) -> Study:
     """Return a study; variables and mechanisms are inline TOML, `more` is TOML at the end."""
     return parse_study(
@@ -46,7 +47,7 @@ def study_of(
                 'expires = 2030-12-31\ntrust = { aggregation = "masking" }',
                 "budget = { rho = 0.5 }",
                 "cohort = { n_min = 3, tolerated_colluders = 0, threshold = 2 }",
-                f"graph = {{ edges = {list(edges)} }}",
+                f"graph = {{ edges = {list(edges)}, latent = {list(latent)} }}",
                 "[variables]",
                 *(f"{name} = {{ {text} }}" for name, text in variables.items()),
                 "[mechanisms]",
@@ -60,7 +61,7 @@ def study_of(
 def table(study: Study, node: str, values: Reals | None = None, spread: float = 0.0) -> Mechanism:
     """Return a table mechanism; random without `values`, with draws that vary by `spread`."""
     generator = default_rng(sum(node.encode()))
-    parents = study.causal_graph.parents[node]
+    parents = study.mechanism_graph.parents[node]
     sizes = study.model_sizes((*parents, node))
     if values is None:
         values = generator.dirichlet(np.full(sizes[-1], 4.0), size=sizes[:-1])
@@ -82,7 +83,7 @@ def regression(
     `coefficients` have the shape (rows' sizes .., 1 + regressors).
     """
     generator = default_rng(sum(node.encode()))
-    family, parents = study.family_of(node), study.causal_graph.parents[node]
+    family, parents = study.family_of(node), study.mechanism_graph.parents[node]
     name = dict(zip(family.parents, parents, strict=True))
     rows = tuple(name[column] for column in family.rows)
     sizes = study.model_sizes(rows)
@@ -115,7 +116,7 @@ def rule(study: Study, node: str) -> Mechanism:
     """Return the rule of a node."""
     value = study.mechanism(node).value
     assert value is not None
-    return RuleMechanism(node, study.causal_graph.parents[node], value)
+    return RuleMechanism(node, study.mechanism_graph.parents[node], value)
 
 
 def model_of(
@@ -128,7 +129,7 @@ def model_of(
 
     Visits share the mechanism of the first node of their family.
     """
-    graph, first = study.causal_graph, dict[str, Mechanism]()
+    graph, first = study.mechanism_graph, dict[str, Mechanism]()
     for node in graph.nodes:
         column = study.family_of(node).node
         if column not in first:

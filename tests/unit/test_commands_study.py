@@ -250,3 +250,31 @@ def test_levels_in_one_bin_are_not_forecast_as_certain(
     assert cli.run(["study", "plan", str(written(tmp_path, text)), "--json"]) == ExitCode.OK
     (question,) = printed(capsys)["questions"]
     assert "31 and 30 are in one bin of 'age'" in question["unforeseen"]
+
+
+def test_identify_says_how_or_what_prevents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, STUDY_TEXT.replace('"sex -> quit"', '"sex -> quit", "sex <-> weight"'))
+    assert cli.run(["study", "identify", str(path), "--json"]) == 0
+    (found,) = printed(capsys)["effects"]
+    assert found["identified"]
+    options = ["--treatment", "sex", "--outcome", "weight"]
+    assert cli.run(["study", "identify", str(path), *options]) == 0
+    assert "not identified: the open path sex <-> weight" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--treatment", "sex"], "half-a-question"),
+        (["--treatment", "sexx", "--outcome", "weight"], "unknown-node"),
+        (["--treatment", "sex", "--outcome", "sex"], "treatment-is-outcome"),
+    ],
+)
+def test_identify_refuses_half_a_question(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: str
+) -> None:
+    path = written(tmp_path, STUDY_TEXT)
+    assert cli.run(["study", "identify", str(path), *options, "--json"]) == ExitCode.USAGE
+    assert refusal(capsys)["code"] == code

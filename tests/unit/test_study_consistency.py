@@ -15,7 +15,7 @@ from tests.support.studies import MIXED_TEXT, STUDY_TEXT, edited
         ('"sex -> quit"', '"sexx -> quit"', "graph.edges (line 44): expected declared variables"),
         ('"sex -> quit"', '"sexx -> quit"', "found 'sexx'; write 'sex'"),
         ('"sex -> quit"', '"sex - quit"', "graph.edges[1] (line 44): expected names, arrows"),
-        ('"sex -> quit"', '"sex <-> quit"', "write a measured variable u with 'u -> a'"),
+        ('"sex -> quit"', '"sex -- quit"', "write the direction, or 'a <-> b'"),
         ('"sex -> quit"', '"sex -> sex"', "expected two different variables, found 'sex -> sex'"),
         ('"sex -> quit"', '"age -> quit"', "expected each edge once, found 'age -> quit' twice"),
         ('"sex -> quit"', '"weight -> sex"', "found sex -> weight -> sex"),

@@ -3,7 +3,7 @@
 import networkx as nx
 import pytest
 
-from protocol.study.dagitty import parse_dagitty, parse_edge
+from protocol.study.dagitty import parse_dagitty, parse_link
 from protocol.study.graph import Edge, build_graph
 from protocol.study.problems import Problem, StudyProblems
 
@@ -101,9 +101,8 @@ def test_dagitty_nodes_without_arrows_are_seen() -> None:
     [
         ("a -> b", "dagitty's notation"),
         ("dag { a -> b", "closing brace"),
-        ("dag { a <-> b }", "arrows -> and <-"),
-        ("dag { a -- b }", "arrows -> and <-"),
-        ("dag { a @-> b }", "arrows -> and <-"),
+        ("dag { a -- b }", "arrows ->, <- and <->"),
+        ("dag { a @-> b }", "arrows ->, <- and <->"),
         ("dag { a -> }", "name of a variable"),
         ("dag { -> b }", "name of a variable"),
         ("dag { a -> {b {c}} }", "names inside braces"),
@@ -124,21 +123,31 @@ def test_a_text_that_draws_too_many_arrows_is_refused_before_they_are_listed() -
     assert refusal.value.problems[0].expected == "at most 100000 arrows"
 
 
-def test_a_latent_common_cause_is_answered_with_what_to_write_instead() -> None:
+def test_an_unknown_direction_is_answered_with_what_to_write_instead() -> None:
     with pytest.raises(StudyProblems) as refusal:
-        parse_dagitty("dag { a <-> b }")
-    assert "'u -> a' and 'u -> b'" in refusal.value.problems[0].remedy
+        parse_dagitty("dag { a -- b }")
+    assert "'a <-> b'" in refusal.value.problems[0].remedy
+
+
+def test_unmeasured_causes_are_read_as_pairs_or_by_name() -> None:
+    drawn = parse_dagitty('dag { a <-> {b c} ; u [latent,pos="0,1"] u -> {a v [pos="1", latent]} }')
+    assert drawn.pairs == (("a", "b"), ("a", "c"))
+    assert drawn.latent == ("u", "v")
+    assert drawn.edges == (("u", "a"), ("u", "v"))
+    assert parse_dagitty("dag { a [latentish] -> b }").latent == ()
 
 
 @pytest.mark.parametrize("text", ["a -> b", "b <- a", ' "a"->b '])
 def test_an_edge_is_one_arrow_in_either_direction(text: str) -> None:
-    assert parse_edge(text) == ("a", "b")
+    assert parse_link(text).edges == (("a", "b"),)
 
 
-@pytest.mark.parametrize("text", ["a", "a -> b -> c", "a -> {b c}", "", "a => b"])
+@pytest.mark.parametrize(
+    "text", ["a", "a -> b -> c", "a -> {b c}", "", "a => b", "a <-> {b c}", "u [latent] -> b"]
+)
 def test_an_entry_that_is_not_one_arrow_is_refused(text: str) -> None:
     with pytest.raises(StudyProblems):
-        parse_edge(text)
+        parse_link(text)
 
 
 def _problem_of(edges: list[Edge]) -> Problem:

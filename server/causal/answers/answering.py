@@ -15,6 +15,7 @@ from server.causal.answers.means import WorldMeans, score_means
 from server.causal.answers.simulation import simulated_means, simulated_shares
 from server.causal.worlds.assignment import Assignment
 from server.causal.worlds.factors import exact_factors
+from server.causal.worlds.identification import check_identified
 from server.causal.worlds.world import World
 
 Shares = NDArray[np.float64]  # shape (levels,)
@@ -32,7 +33,12 @@ def means_of(worlds: Sequence[World], asked: Asked) -> WorldMeans:
 
 
 def shares_of(world: World, node: str) -> Shares:
-    """Return P(node) in a world by the point estimate."""
+    """Return P(node) in a world by the point estimate.
+
+    Raises:
+        UsageError: unmeasured causes hide it.
+    """
+    check_identified(world, {node})
     found = exact_distributions(world, node, draws=False)
     return simulated_shares(world, node) if found is None else found[0]
 

@@ -16,6 +16,7 @@ from server.causal.answers.means import WorldMeans
 from server.causal.answers.measures import RATIOS, Measure, check_measure, study_measure
 from server.causal.answers.quantiles import check_quantile, quantiles_of
 from server.causal.answers.scores import range_of
+from server.causal.worlds.identification import check_identified
 from server.causal.worlds.naming import check_node
 from server.causal.worlds.world import World
 
@@ -99,6 +100,8 @@ def asked_of(world: World, question: Question) -> Asked:
 def answered(worlds: Sequence[World], question: Question) -> WorldMeans:
     """Return the means, risks or quantiles that a question is about, in every world."""
     asked = asked_of(worlds[0], question)
+    for world in worlds:
+        check_identified(world, {question.outcome, *question.given})
     if question.measure != "quantile":
         return means_of(worlds, asked)
     found = quantiles_of(worlds, asked, question.quantile)
@@ -160,6 +163,7 @@ def risks_by_edge(world: World, outcome: str, given: Given, level: float) -> lis
         UsageError: the outcome is no time to an event.
     """
     check_node(world.study, outcome)
+    check_identified(world, {outcome, *given})
     asked = asked_risks(world.study, outcome, given_codes(world.study, given))
     return means_each(means_of([world], asked), level, (0.0, 1.0))
 

@@ -30,8 +30,10 @@ def read_dagitty(text: str) -> Drawing:
         ) from error
     drawing = Drawing()
     for name in drawn.nodes:
-        drawing.add_node(name)
+        drawing.add_node(name, latent=name in drawn.latent)
     drawing.arrows.extend(drawn.edges)
+    for one, other in drawn.pairs:
+        drawing.add_common_cause(one, other)
     return drawing
 
 

@@ -49,7 +49,7 @@ def model_of_network(network: Network, name: str = "network") -> Model:
         UsageError: a name or level that no study can have, or a level alone.
     """
     study = parse_study(study_text(network, name))
-    mechanisms = {node: _mechanism(study, network, node) for node in study.causal_graph.nodes}
+    mechanisms = {node: _mechanism(study, network, node) for node in study.mechanism_graph.nodes}
     provenance = Provenance(study.hash, study.hash, 1)
     return Model(study, MappingProxyType(mechanisms), provenance)
 
@@ -85,7 +85,7 @@ def _toml(value: object) -> str:
 
 def _mechanism(study: Study, network: Network, node: str) -> TableMechanism:
     """Return the table of a node, its axes and codes in the order of the study."""
-    parents = study.causal_graph.parents[node]
+    parents = study.mechanism_graph.parents[node]
     own = (*network.parents[node], node)
     table = network.tables[node].transpose([own.index(name) for name in (*parents, node)])
     for axis, name in enumerate((*parents, node)):

@@ -137,7 +137,7 @@ def read_mechanism(
             return _read_regression(study, node, value, place)
     document = _headed_fields(study, node, value, (*_COMMON, "value"), ())
     same(document["value"], study.mechanism(node).value, f"{place}.value")
-    return RuleMechanism(node, study.causal_graph.parents[node], document["value"])
+    return RuleMechanism(node, study.mechanism_graph.parents[node], document["value"])
 
 
 def _kind(study: Study, node: str) -> str:
@@ -150,7 +150,7 @@ def _headed_fields(
     place = f"mechanisms[{node}]"
     document = fields(value, names, place, optional)
     same(document["node"], node, f"{place}.node")
-    same(document["parents"], list(study.causal_graph.parents[node]), f"{place}.parents")
+    same(document["parents"], list(study.mechanism_graph.parents[node]), f"{place}.parents")
     return document
 
 
@@ -164,11 +164,11 @@ def _read_shared(
     if owner not in alike[:1]:
         expected = f"{alike[0]!r}" if alike else "a mechanism of its own"
         refuse(f"mechanisms[{node}].shared_with", expected, repr(owner))
-    return at_node(before[owner], node, study.causal_graph.parents[node])
+    return at_node(before[owner], node, study.mechanism_graph.parents[node])
 
 
 def _read_table(study: Study, node: str, value: object, place: str) -> TableMechanism:
-    variable, parents = study.variable(node), study.causal_graph.parents[node]
+    variable, parents = study.variable(node), study.mechanism_graph.parents[node]
     censored = isinstance(variable, Survival)
     regressed = study.mechanism_of(node) in REGRESSION_KINDS
     optional = (*(["censoring"] * censored), *(["terms"] * regressed))
@@ -213,7 +213,7 @@ def _censoring(value: object, shape: tuple[int, ...], draws: int, place: str) ->
 
 def _read_regression(study: Study, node: str, value: object, place: str) -> RegressionMechanism:
     document = _headed_fields(study, node, value, _REGRESSION, ())
-    family, parents = study.family_of(node), study.causal_graph.parents[node]
+    family, parents = study.family_of(node), study.mechanism_graph.parents[node]
     name = dict(zip(family.parents, parents, strict=True))
     rows = tuple(name[column] for column in family.rows)
     regressors = tuple(name[column] for column in family.regressors)

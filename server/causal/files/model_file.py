@@ -130,7 +130,7 @@ def encode(contents: Contents) -> str:
         ],
     }
     lines, written = [], dict[str, Mechanism]()
-    for node in study.causal_graph.nodes:
+    for node in study.mechanism_graph.nodes:
         lines.append(_dump(mechanism_document(contents.mechanisms[node], written)))
         written[node] = contents.mechanisms[node]
     return _dump(head)[:-1] + ',"mechanisms":[\n' + ",\n".join(lines) + "\n]}\n"
@@ -195,7 +195,7 @@ def _digest(value: object, place: str) -> Digest:
 
 def _caution(study: Study, value: object) -> Caution:
     document = fields(value, ("node", "code", "text"), "cautions")
-    known = {*study.causal_graph.nodes, *(family.node for family in study.families)}
+    known = {*study.mechanism_graph.nodes, *(family.node for family in study.families)}
     node, code = (text_of(document[name], f"cautions.{name}") for name in ("node", "code"))
     if node not in known:
         refuse("cautions.node", "a node of the study", repr(node))
@@ -234,7 +234,7 @@ def _placement(study: Study, name: str, value: object, draws: int) -> Placement:
 
 
 def _mechanisms(study: Study, value: object) -> Mapping[str, Mechanism]:
-    nodes, documents = study.causal_graph.nodes, list_of(value, "mechanisms")
+    nodes, documents = study.mechanism_graph.nodes, list_of(value, "mechanisms")
     if len(documents) != len(nodes):
         refuse("mechanisms", f"a list of {len(nodes)}, one a node", f"{len(documents)}")
     found: dict[str, Mechanism] = {}

@@ -36,6 +36,7 @@ from server.causal.answers.measures import RATIOS, Measure
 from server.causal.mediation.paths import carriers_of, check_natural
 from server.causal.mediation.worlds import interventional_world, natural_world
 from server.causal.model import Model, names_of
+from server.causal.worlds.identification import check_unconfounded
 from server.causal.worlds.naming import nodes_of
 
 Kind: TypeAlias = Literal["natural", "interventional"]
@@ -133,6 +134,7 @@ def mediate(  # noqa: PLR0913 - one argument per part of the question
     """
     _check_kind(kind)
     study, given = model.study, given or {}
+    check_unconfounded(study, "direct and indirect effects", "Ask for the total effect.")
     names = (mediators,) if isinstance(mediators, str) else tuple(mediators)
     through = tuple(node for name in names for node in nodes_of(study, name))
     nodes = nodes_of(study, treatment)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import networkx as nx
 
 from protocol.errors import UsageError
+from protocol.graphs.fixing import natural_readers
 from protocol.study.study import Study
 from protocol.study.variables import Survival
 from server.causal.mechanisms.mechanism import Mechanism, Placement
@@ -32,11 +33,17 @@ def assemble(
         UsageError: a policy reads what its node causes, or has no result.
     """
     parts: list[Part] = []
+    readers = _natural_readers(study, settings)
     natural = {node for node, setting in settings.items() if node in reads_of(setting)}
+    natural |= {node for node, others in readers.items() if others}
     for node in study.causal_graph.nodes:
         if node not in mechanisms:
             continue
-        own = Part(node, node, node, mechanisms[node], mechanisms[node].parents)
+        reads = tuple(
+            read + NATURAL if node in readers.get(read, ()) else read
+            for read in mechanisms[node].parents
+        )
+        own = Part(node, node, node, mechanisms[node], reads)
         if node not in settings:
             parts.append(own)
             continue
@@ -44,6 +51,13 @@ def assemble(
             parts.append(replace(own, name=node + NATURAL))
         parts.append(_set(study, own, settings[node], split=node in natural))
     return World(study, placements, draws, finished(study, parts))
+
+
+def _natural_readers(study: Study, settings: Settings) -> Mapping[str, frozenset[str]]:
+    """Return per node that is set those that read what it would have been (SPEC 11.12)."""
+    if not study.mixed_graph.pairs:
+        return {}
+    return natural_readers(study.mixed_graph, tuple(settings))
 
 
 def _set(study: Study, own: Part, setting: Setting, *, split: bool) -> Part:

@@ -193,7 +193,7 @@ def _not_computed(shown: Shown, node: str, masks: Masks) -> NDArray[np.bool_]:
     expression = study.mechanism(node).expression
     assert expression is not None  # noqa: S101 - others that are hidden have an indicator
     columns: dict[str, Column] = {}
-    for name, parent in rule_columns(study.causal_graph.parents[node]).items():
+    for name, parent in rule_columns(study.mechanism_graph.parents[node]).items():
         variable = study.variable(parent)
         levels = isinstance(variable, Categorical | Ordinal)
         labels = variable.labels[: variable.missing_code] if levels else None

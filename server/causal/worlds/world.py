@@ -41,6 +41,13 @@ class World:
         """Return the position of each part."""
         return {part.name: at for at, part in enumerate(self.parts)}
 
+    @cached_property
+    def treated(self) -> tuple[str, ...]:
+        """Return the nodes that are set, in their order."""
+        return tuple(
+            part.node for part in self.parts if part.setting is not None and part.name == part.node
+        )
+
     @property
     def graph(self) -> "nx.DiGraph[str]":
         """Return the causal graph: into nodes that are set, arrows from what sets them."""
