@@ -41,6 +41,11 @@ class World:
         """Return the position of each part."""
         return {part.name: at for at, part in enumerate(self.parts)}
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Return the node that each part is of."""
+        return tuple(part.node for part in self.parts)
+
     @cached_property
     def treated(self) -> tuple[str, ...]:
         """Return the nodes that are set, in their order."""
