@@ -11,7 +11,7 @@ import numpy as np
 from bench.utility.measures import Score, average
 from bench.utility.results import Results
 from bench.utility.table import Place, by_place
-from server.release.svg import Element, element, figure, text, text_width, ticks
+from server.drawing.svg import Element, element, figure, text, text_width, ticks
 
 _WIDTH, _HEIGHT = 190.0, 150.0  # of a panel, without its margins
 _LEFT, _GAP_X, _GAP_Y = 62.0, 22.0, 52.0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from server.drawing.svg import Element, element, figure, fitted, text, text_width, ticks, tooltip
 from server.release.answers import LEVEL, Answer, number
-from server.release.svg import Element, element, figure, fitted, text, text_width, ticks, tooltip
 
 _WIDTH = 880.0
 _LEFT, _FIGURES = 14.0, 150.0  # margin left of the plot, column of figures right of it

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from protocol.study.sections import Question
 from protocol.study.study import Study
+from server.drawing.svg import Element, element, figure, fitted, text, text_width, tooltip
 from server.release.layout import Bend, Edge, Layout, Place, lay_out
-from server.release.svg import Element, element, figure, fitted, text, text_width, tooltip
 
 _NAME_PX, _LABEL_PX = 13, 11
 _ROW = 58.0  # height of one node gap

@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from protocol.study.study import Study
 from protocol.study.variables import Count, Numeric
+from server.drawing.svg import Element, element, figure, fitted, text, ticks
 from server.release.marginals import Marginal
-from server.release.svg import Element, element, figure, fitted, text, ticks
 
 _WIDTH = 280.0
 _LABELS, _SHARES = 92.0, 40.0  # columns of level names and of shares

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.release.svg import element, figure, fitted, text, ticks
+from server.drawing.svg import element, figure, fitted, text, ticks
 
 
 def test_text_and_attributes_are_escaped() -> None:

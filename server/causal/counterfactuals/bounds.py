@@ -22,6 +22,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from server.causal.answers.axes import aligned
 from server.causal.counterfactuals.transports import Reals, Side, extreme
 from server.causal.worlds.factors import exact_factors
 from server.causal.worlds.world import World
@@ -233,13 +234,7 @@ def _along(at: int, shape: tuple[int, ...]) -> NDArray[np.intp]:
 
 
 def _aligned(state: _State, axes: tuple[Variable, ...]) -> Reals:
-    """Return an array with the axes asked for, of length 1 where it has none; draws first."""
-    order = [0, *(1 + state.axes.index(axis) for axis in axes if axis in state.axes)]
-    array = state.array.transpose(order)
-    shape = [array.shape[0]]
-    sizes = iter(array.shape[1:])
-    shape += [next(sizes) if axis in state.axes else 1 for axis in axes]
-    return array.reshape(shape)
+    return aligned(state.array, state.axes, axes)
 
 
 def _product(arrays: Sequence[Reals]) -> Reals:

@@ -1,0 +1,1 @@
+"""How much of an answer rests on what no data of the study can show."""

@@ -1,0 +1,1 @@
+"""Words for drawing: what figures of reports and of analyses have in common."""
