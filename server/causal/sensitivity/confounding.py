@@ -14,6 +14,7 @@ means stay. The idea is that of Lin, Psaty and Kronmal (1998).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import UsageError
 from server.causal.answers.asking import Question, bounds_of, check_contrast, checked
-from server.causal.answers.effects import Effect, summarise
+from server.causal.answers.effects import Effect, Estimate, summarise
 from server.causal.model import Model
 from server.causal.sensitivity.contexts import Contexts, contexts_of
 from server.causal.sensitivity.curve_figure import draw_curve
@@ -37,6 +38,7 @@ Reals: TypeAlias = NDArray[Any]  # float64
 
 STRENGTHS = tuple(float(each) for each in np.round(np.geomspace(1.0, 20.0, 21), 3))
 _PAIRS = 9  # of the frontier
+_COLUMNS = ("estimate", "low", "high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,44 +131,72 @@ def unmeasured_confounder(  # noqa: PLR0913 - one argument per part of the quest
     _check(model, treatment, outcome, prevalence, strengths)
     question = checked(model.study, Question(outcome, event=event))
     effect = model.effect(treatment, outcome, treated, reference, level, event=event)
-    worlds = _Worlds(
-        [contexts_of(model, treatment, it, question) for it in (treated, reference)], prevalence
+    contexts = [contexts_of(model, treatment, it, question) for it in (treated, reference)]
+    worlds = _Worlds(contexts, prevalence)
+    low, high = bounds_of(model.study, question)
+    analysis = _Analysis(
+        worlds=worlds,
+        left=effect.estimate - worlds.estimate(0.0, 0.0),
+        sign=-1.0 if effect.estimate < null else 1.0,
+        null=null,
+        level=level,
+        width=high - low,
     )
-    apart = effect.estimate - worlds.estimate(0.0, 0.0)  # left by simulation
-    sign = -1.0 if effect.estimate < null else 1.0
-    bounds = bounds_of(model.study, question)
-    width = bounds[1] - bounds[0]
-
-    def at(strength: float) -> Reals:
-        gamma = float(np.log(strength))
-        return np.asarray(apart + worlds.effects(gamma, sign * gamma))
-
-    lines = [summarise(at(each), level, (-width, width)) for each in strengths]
-    columns = {"estimate": 0.0, "low": 0.0, "high": 0.0}
-    frame = pd.DataFrame(
-        [[getattr(line, name) for name in columns] for line in lines],
-        columns=list(columns),
-        index=pd.Index(list(strengths), name="strength"),
-    )
-
-    def distance(strength: float) -> float:
-        gamma = float(np.log(strength))
-        return sign * (apart + worlds.estimate(gamma, sign * gamma) - null)
-
-    def of_interval(strength: float) -> float:
-        found = summarise(at(strength), level, (-width, width))
-        return found.low if sign > 0 else found.high
-
     return Confounding(
         effect=effect,
-        frame=frame,
+        frame=analysis.frame(strengths),
         prevalence=prevalence,
         null=null,
-        tipping=tipping_point(distance, strengths),
-        tipping_interval=tipping_point(lambda each: sign * (of_interval(each) - null), strengths),
-        frontier=_frontier(worlds, apart, sign, null, strengths),
-        way="more" if sign > 0 else "less",
+        tipping=tipping_point(analysis.distance, strengths),
+        tipping_interval=tipping_point(analysis.distance_of_interval, strengths),
+        frontier=analysis.frontier(strengths),
+        way="more" if analysis.sign > 0 else "less",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Analysis:
+    """An effect by strength; distances are from the null, on the side of the estimate."""
+
+    worlds: "_Worlds"
+    left: float  # of the effect, by simulation: what the contexts' own rows leave out
+    sign: float
+    null: float
+    level: float
+    width: float  # of the outcome's range
+
+    def frame(self, strengths: Sequence[float]) -> pd.DataFrame:
+        """Return estimate, low and high by strength."""
+        lines = [self._summarised(each) for each in strengths]
+        columns = {name: [getattr(it, name) for it in lines] for name in _COLUMNS}
+        return pd.DataFrame(columns, index=pd.Index(list(strengths), name="strength"))
+
+    def _summarised(self, strength: float) -> Estimate:
+        gamma = float(np.log(strength))
+        values = np.asarray(self.left + self.worlds.effects(gamma, self.sign * gamma))
+        return summarise(values, self.level, (-self.width, self.width))
+
+    def distance(self, strength: float) -> float:
+        """Return how far the estimate is from the null."""
+        return self._apart(strength, strength)
+
+    def distance_of_interval(self, strength: float) -> float:
+        """Return how far the nearer limit of the interval is from the null."""
+        found = self._summarised(strength)
+        return self.sign * ((found.low if self.sign > 0 else found.high) - self.null)
+
+    def _apart(self, strength: float, other: float) -> float:
+        gamma, outcome_gamma = float(np.log(strength)), self.sign * float(np.log(other))
+        return self.sign * (self.left + self.worlds.estimate(gamma, outcome_gamma) - self.null)
+
+    def frontier(self, strengths: Sequence[float]) -> pd.DataFrame:
+        """Return the strength on the outcome that each strength on the treatment needs."""
+        lines = []
+        for own in np.geomspace(strengths[0], strengths[-1], _PAIRS)[1:]:
+            needed = tipping_point(partial(self._apart, float(own)), strengths)
+            if needed is not None:
+                lines.append({"treatment": round(float(own), 3), "outcome": needed})
+        return pd.DataFrame(lines, columns=["treatment", "outcome"])
 
 
 class _Worlds:
@@ -217,24 +247,6 @@ def _unit(scores: Reals) -> Reals:
     low, high = np.nanmin(own), np.nanmax(own)
     width = high - low if high > low else 1.0
     return np.asarray(np.nan_to_num((own - low) / width, nan=0.0))
-
-
-def _frontier(
-    worlds: _Worlds, apart: float, sign: float, null: float, strengths: Sequence[float]
-) -> pd.DataFrame:
-    """Return the strength on the outcome that each strength on the treatment needs."""
-    lines = []
-    for own in np.geomspace(strengths[0], strengths[-1], _PAIRS)[1:]:
-        gamma = float(np.log(own))
-
-        def distance(other: float, gamma: float = gamma) -> float:
-            found = worlds.estimate(gamma, sign * float(np.log(other)))
-            return sign * (apart + found - null)
-
-        needed = tipping_point(distance, strengths)
-        if needed is not None:
-            lines.append({"treatment": round(float(own), 3), "outcome": needed})
-    return pd.DataFrame(lines, columns=["treatment", "outcome"])
 
 
 def _check(
