@@ -6,10 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from protocol.study.sections import Measure
 from protocol.study.variables import Count, Numeric, Survival
 from server.commands.output import JsonFlag, show
-from server.commands.released import Level, ReleasePath, loaded
+from server.commands.released import (
+    Event,
+    Given,
+    Level,
+    MeasureOption,
+    Outcome,
+    Quantile,
+    Reference,
+    ReleasePath,
+    Treated,
+    Treatment,
+    event_of,
+    given_of,
+    loaded,
+)
 from server.release.certainty import certainty_of
 
 if TYPE_CHECKING:
@@ -26,23 +39,16 @@ _LINKS = {
 
 def effect(  # noqa: PLR0913 - one option per part of the question
     release: ReleasePath,
-    treatment: Annotated[str, typer.Option(help="The variable that is set.")],
-    outcome: Annotated[str, typer.Option(help="The variable that is compared.")],
-    treated: Annotated[
-        str, typer.Option(help="Its level, or its number, in the first world.")
-    ] = "1",
-    reference: Annotated[
-        str, typer.Option(help="Its level, or its number, in the second world.")
-    ] = "0",
+    treatment: Treatment,
+    outcome: Outcome,
+    treated: Treated = "1",
+    reference: Reference = "0",
     level: Level = 0.95,
     *,
-    measure: Annotated[
-        Measure,
-        typer.Option(
-            help="What of the outcome: all but mean are of a time to an event, whose mean is its "
-            "risk.",
-        ),
-    ] = "mean",
+    measure: MeasureOption = "mean",
+    event: Event = None,
+    given: Given = None,
+    quantile: Quantile = 0.5,
     as_json: JsonFlag = False,
 ) -> None:
     """Compute the average effect of setting one variable on another, with its interval."""
@@ -56,10 +62,14 @@ def effect(  # noqa: PLR0913 - one option per part of the question
         reference=reference,
         level=level,
         measure=measure,
+        event=event_of(event),
+        given=given_of(given),
+        quantile=quantile,
     )
     unit, certain = unit_of(model.study, outcome, found.measure), certainty_of(model.study, found)
     document = found.to_json() | {"unit": unit, "certain": certain}
-    show(document, _effect_table(found, unit), *([certain] if certain else []), as_json=as_json)
+    below = [*([certain] if certain else []), *(f"rests on: {it}" for it in found.rests_on)]
+    show(document, effect_table(found, unit), *below, as_json=as_json)
 
 
 def parameters(
@@ -95,11 +105,14 @@ def _scale(model: "Model", node: str, *, regressed: bool) -> str:
     return f"probability of {node}{unit}"
 
 
-def _effect_table(found: "Effect", unit: str) -> Table:
+def effect_table(found: "Effect", unit: str) -> Table:
+    """Return an effect as one line."""
     from server.release.answers import quantity_of  # noqa: PLC0415 - as the model
 
-    quantity = quantity_of(found.measure, found.outcome, unit)
-    table = Table("do", quantity, f"{found.level:.0%} interval", "computed by")
+    asked = f"{found.outcome} = {found.event}" if found.event else found.outcome
+    quantity = quantity_of(found.measure, asked, unit)
+    among = f", given {found.given}" if found.given else ""
+    table = Table("do", quantity + among, f"{found.level:.0%} interval", "computed by")
     error = f" (error {found.monte_carlo_error:.2g})" if found.method == "simulation" else ""
     table.add_row(
         f"{found.treatment}: {found.reference} -> {found.treated}",

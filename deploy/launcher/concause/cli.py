@@ -12,7 +12,7 @@ import typer
 import concause  # noqa: F401 - puts the three packages on the path
 from client.__main__ import app as site
 from protocol.errors import ConcauseError, ExitCode
-from server.commands import coordinator, model, release, rounds, sample, study
+from server.commands import coordinator, model, questions, release, rounds, sample, study
 
 HELP = """Fit one causal model across institutions that may not pool their records.
 
@@ -36,6 +36,10 @@ app.add_typer(rounds.app, name="round")
 app.add_typer(release.app, name="release")
 app.command()(sample.sample)
 app.command()(model.effect)
+app.command()(questions.compare)
+app.command()(questions.mediate)
+app.command()(questions.counterfactual)
+app.command()(questions.sensitivity)
 app.command()(model.parameters)
 
 

@@ -4,11 +4,13 @@ Columns as `Model.sample` has them: levels as texts, booleans as 0 and 1, number
 NA for what is missing.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from protocol.errors import UsageError
@@ -52,6 +54,32 @@ def read_rows(
         if isinstance(variable, Numeric | Count):
             values[at] = _numbers(frame[node])
     return Rows(codes, values, ends)
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """Return the rows of a CSV or Parquet file.
+
+    Raises:
+        UsageError: there is no such file, or it is neither.
+    """
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+    }
+    if path.suffix not in readers:
+        raise UsageError(
+            "unknown-format",
+            f"Expected a name that ends in .csv or .parquet, found {path.name!r}.",
+            "Save the rows in one of these formats.",
+        )
+    try:
+        return readers[path.suffix](path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UsageError(
+            "rows-not-readable",
+            f"Expected rows at {path}, found nothing that can be read.",
+            "Check the path, the permissions and the format.",
+        ) from error
 
 
 def check_rows(frame: pd.DataFrame) -> None:
