@@ -121,11 +121,6 @@ def test_results_without_anybody_are_empty_or_refused_never_wrong(tmp_path: Path
     assert not list(tmp_path.iterdir())
     empty = concause.counterfactual(model, 0, {"treated": 1})
     assert len(empty.frame) == 0
-    sure = model_of(
-        study_of(
-            {"treated": 'kind = "boolean"', "outcome": 'kind = "boolean"'}, ["treated -> outcome"]
-        )
-    )
     with pytest.raises(UsageError) as refusal:
         concause.cross_world(small(), "outcome", 1, {"treated": 1}, {"treated": []})
     assert refusal.value.code == "no-such-persons"
