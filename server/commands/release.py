@@ -8,9 +8,12 @@ from rich.table import Table
 
 from protocol.errors import ExitCode
 from protocol.secagg.roster import parse_roster
+from server.commands.graph_checks import check_graph, invariance
 from server.commands.output import JsonFlag, read_text, show
 
 app = typer.Typer(no_args_is_help=True, help="Check a release.")
+app.command()(check_graph)
+app.command()(invariance)
 
 
 @app.command()

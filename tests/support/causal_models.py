@@ -38,6 +38,7 @@ def study_of(
     mechanisms: Mapping[str, str] | None = None,
     more: str = "",
     latent: Sequence[str] = (),
+    rho: str = "0.5",
 ) -> Study:
     """Return a study; variables and mechanisms are inline TOML, `more` is TOML at the end."""
     return parse_study(
@@ -45,7 +46,7 @@ def study_of(
             [
                 'format = "concause-study/1"\nname = "made"\ntitle = "Made"\nauthor = "A"',
                 'expires = 2030-12-31\ntrust = { aggregation = "masking" }',
-                "budget = { rho = 0.5 }",
+                f"budget = {{ rho = {rho} }}",
                 "cohort = { n_min = 3, tolerated_colluders = 0, threshold = 2 }",
                 f"graph = {{ edges = {list(edges)}, latent = {list(latent)} }}",
                 "[variables]",

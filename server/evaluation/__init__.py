@@ -1,0 +1,1 @@
+"""Whether what a study assumes agrees with what its rounds released, at no further budget."""
