@@ -22,6 +22,7 @@ from protocol.study.study import Study
 from protocol.study.variables import Value
 from server.causal.answers import asking, curves
 from server.causal.answers.answering import shares_of
+from server.causal.answers.asked import shown_levels
 from server.causal.answers.asking import Question
 from server.causal.answers.effects import Effect, Estimate
 from server.causal.answers.measures import Measure
@@ -341,7 +342,7 @@ class Model:
             treated=names[0],
             reference=names[1],
             measure=question.measure,
-            event="" if question.event is None else str(question.event),
+            event="" if question.event is None else shown_levels(question.event),
             given=", ".join(f"{node} = {value}" for node, value in question.given.items()),
             rests_on=(graph_sentence(self.world, treated, question.outcome),),
             **asdict(found),

@@ -93,6 +93,15 @@ def asked_risks(study: Study, node: str, given: Mapping[str, int] | None = None)
     return Asked(node, by[:, None], given=given or {})
 
 
+def shown_levels(event: object) -> str:
+    """Return a level, or several, for people."""
+    if isinstance(event, bool | np.bool_):
+        return str(int(event))
+    if isinstance(event, str | int | float):
+        return str(event)
+    return " or ".join(map(str, event))  # type: ignore[call-overload]
+
+
 def code_of_level(study: Study, node: str, level: object) -> int:
     """Return the code of a level of a node.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import UsageError
-from server.causal.answers.asked import asked_event
+from server.causal.answers.asked import asked_event, shown_levels
 from server.causal.answers.effects import Estimate, summarise
 from server.causal.answers.simulation import DRAW_ROWS, POINT_ROWS, seed_of
 from server.causal.counterfactuals.bounds import (
@@ -140,9 +140,9 @@ def cross_world(
     coupling = couplings_of(factual, other)
     return CrossWorld(
         outcome=outcome,
-        event=_shown(event),
+        event=shown_levels(event),
         interventions=shown_interventions(view, interventions),
-        given=", ".join(f"{node} = {_shown(it)}" for node, it in (given or {}).items()),
+        given=", ".join(f"{node} = {shown_levels(it)}" for node, it in (given or {}).items()),
         estimate=estimate.estimate,
         low=estimate.low,
         high=estimate.high,
@@ -166,14 +166,6 @@ def codes_of_levels(model: Model, node: str, event: object) -> frozenset[int]:
     """
     scores = asked_event(model.study, node, event).scores[0, 0]
     return frozenset(int(code) for code in np.flatnonzero(scores == 1.0))
-
-
-def _shown(event: object) -> str:
-    if isinstance(event, bool | np.bool_):
-        return str(int(event))
-    if isinstance(event, str | int | float):
-        return str(event)
-    return " or ".join(map(str, event))  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)
