@@ -50,6 +50,7 @@ def problems_of(
     if time is not None:
         problems += [_at(("time",), problem) for problem in time_problems(time, variables)]
         problems += _row_problems(unit)
+    problems += _specific_problems(variables, source)
     mixed = None
     try:
         mixed = mixed_graph_of(variables, source, time)
@@ -85,6 +86,13 @@ def _structure_problems(structure: Structure) -> list[Problem]:
 
 def _at(where: Path, problem: Problem) -> Problem:
     return Problem((*where, *problem.where), problem.expected, problem.found, problem.remedy)
+
+
+def _specific_problems(variables: Variables, source: GraphSource) -> Iterator[Problem]:
+    for name in source.site_specific:
+        if name not in variables:
+            known = nearest(name, sorted(variables))
+            yield Problem(("graph", "site_specific"), "declared variables", quote(name), known)
 
 
 def _row_problems(unit: Unit) -> Iterator[Problem]:

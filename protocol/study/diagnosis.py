@@ -87,6 +87,7 @@ EXAMPLES: Mapping[str, str] = {
     "edges": 'edges = [0, 10, 20] for a variable, edges = ["a -> b"] for the graph',
     "graph": '[graph] with edges = ["a -> b"]',
     "dagitty": 'dagitty = "dag { a -> b }"',
+    "site_specific": 'site_specific = ["age"], for mechanisms that differ from place to place',
     "latent": 'latent = ["u"], for causes that nobody measures',
     "time": '[time] with visits = 3 and static = ["sex"]',
     "visits": "visits = 3",

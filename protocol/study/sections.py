@@ -195,11 +195,13 @@ class GraphSource(Section):
     """The arrows of the causal graph, as a list or as dagitty text.
 
     Nodes named in `latent` are causes that nobody measures; `a <-> b` is one without a name.
+    Mechanisms of those in `site_specific` are expected to differ from place to place.
     """
 
     edges: tuple[str, ...] | None = Field(default=None, max_length=MAX_EDGES)
     dagitty: str | None = None
     latent: Sorted = ()
+    site_specific: Sorted = ()
 
     @model_validator(mode="after")
     def _one_notation(self) -> "GraphSource":

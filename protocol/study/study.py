@@ -232,10 +232,13 @@ class Study(Section):
 
 def _document(study: Study) -> Json:
     drawing = drawing_of(study.variables, study.graph, study.time)
-    latent: dict[str, Json] = {"latent": list(drawing.latent)} if drawing.latent else {}
+    named = {"latent": drawing.latent, "site_specific": study.graph.site_specific}
     return _fields(study) | {
         "budget": _fields(study.budget) | {"delta": decimal_text(study.budget.delta_or_default)},
-        "graph": {"edges": [*texts_of(drawing)], **latent},
+        "graph": {
+            "edges": [*texts_of(drawing)],
+            **{name: list(given) for name, given in named.items() if given},
+        },
         "mechanisms": {name: _fields(study.mechanism(name)) for name in study.variables},
         "questions": [_question(study, question) for question in study.questions],
     }

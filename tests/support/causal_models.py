@@ -37,10 +37,13 @@ def study_of(
     edges: Sequence[str],
     mechanisms: Mapping[str, str] | None = None,
     more: str = "",
+    *,
     latent: Sequence[str] = (),
     rho: str = "0.5",
+    site_specific: Sequence[str] = (),
 ) -> Study:
     """Return a study; variables and mechanisms are inline TOML, `more` is TOML at the end."""
+    named = f"latent = {list(latent)}, site_specific = {list(site_specific)}"
     return parse_study(
         "\n".join(
             [
@@ -48,7 +51,7 @@ def study_of(
                 'expires = 2030-12-31\ntrust = { aggregation = "masking" }',
                 f"budget = {{ rho = {rho} }}",
                 "cohort = { n_min = 3, tolerated_colluders = 0, threshold = 2 }",
-                f"graph = {{ edges = {list(edges)}, latent = {list(latent)} }}",
+                f"graph = {{ edges = {list(edges)}, {named} }}",
                 "[variables]",
                 *(f"{name} = {{ {text} }}" for name, text in variables.items()),
                 "[mechanisms]",

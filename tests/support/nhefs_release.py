@@ -1,6 +1,8 @@
 """The demonstration's study of NHEFS as a release, played without processes; the same each time."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -44,6 +46,7 @@ def _codes(study: Study, node: str, records: pd.DataFrame) -> NDArray[np.intp]:
         edges = [float(edge) for edge in variable.edges]
         places = np.searchsorted(edges, records[node].to_numpy(), side="right") - 1
         return np.clip(places, 0, len(edges) - 2)
-    levels = NHEFS.mapping.get(node, {}).get("values", {})
+    mapping = cast("Mapping[str, Mapping[str, str]]", NHEFS.mapping.get(node, {}))
+    levels = mapping.get("values", {})
     labels = [levels.get(str(int(value)), str(int(value))) for value in records[node]]
     return np.array([variable.labels.index(label) for label in labels])

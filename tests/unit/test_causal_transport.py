@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from protocol.errors import UsageError
+from protocol.study.document import study_from_canonical
 from server.causal.mechanisms.mechanism import TableMechanism, apportion
 from server.causal.model import Model
 from server.causal.transport.transport import TRANSPORTED, transport
@@ -151,3 +152,21 @@ def test_rows_cannot_stand_for_what_is_no_table_or_a_view() -> None:
     with pytest.raises(UsageError) as refusal:
         transport(population(0.2).do({"t": 1}), population(0.7), "s")
     assert refusal.value.code == "intervened-model"
+
+
+def test_a_study_may_say_itself_which_mechanisms_differ() -> None:
+    variables = {"s": BOOLEAN, "t": BOOLEAN, "y": BOOLEAN}
+    edges = ["s -> t", "s -> y", "t -> y"]
+    study = study_of(variables, edges, site_specific=["s"])
+    assert study.hash != study_of(variables, edges).hash
+    assert study_from_canonical(study.canonical).graph.site_specific == ("s",)
+    here, there = (
+        model_of(study, {"s": table(study, "s", np.array([1 - share, share]))})
+        for share in (0.2, 0.7)
+    )
+    assert transport(here, there).marginal("s")["1"] == pytest.approx(0.7)
+    with pytest.raises(UsageError) as refusal:
+        transport(population(0.2), population(0.7))
+    assert refusal.value.code == "nothing-specific"
+    with pytest.raises(UsageError, match="found 'x'; write"):
+        study_of(variables, edges, site_specific=["x"])

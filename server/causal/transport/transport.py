@@ -33,11 +33,14 @@ from server.causal.worlds.naming import nodes_of
 TRANSPORTED = "transported"
 
 
-def transport(model: Model, target: Model | pd.DataFrame, specific: str | Sequence[str]) -> Model:
+def transport(
+    model: Model, target: Model | pd.DataFrame, specific: str | Sequence[str] | None = None
+) -> Model:
     """Return the model of the target population.
 
-    `specific` are the nodes whose mechanisms are taken from the target: a model of the same
-    variables, or rows with columns as `Model.sample` has them, for these nodes and their parents.
+    `specific` are the nodes whose mechanisms are taken from the target, by default those that the
+    study calls site-specific. The target is a model of the same variables, or rows with columns as
+    `Model.sample` has them, for these nodes and their parents.
     Parameter draws of the two are independent, so that intervals hold the uncertainty of both.
 
     Raises:
@@ -50,7 +53,8 @@ def transport(model: Model, target: Model | pd.DataFrame, specific: str | Sequen
             "Expected the model as it was fitted, found one under an intervention.",
             "Transport it first, then intervene.",
         )
-    names = (specific,) if isinstance(specific, str) else tuple(specific)
+    named = model.study.graph.site_specific if specific is None else specific
+    names = (named,) if isinstance(named, str) else tuple(named)
     nodes = tuple(dict.fromkeys(node for name in names for node in nodes_of(model.study, name)))
     if not nodes:
         raise UsageError(
