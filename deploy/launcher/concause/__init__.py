@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from server.causal.counterfactuals.counterfactual import counterfactual
     from server.causal.counterfactuals.cross_world import cross_world
+    from server.causal.exchange.dowhy_model import to_dowhy
     from server.causal.exchange.graphs import read_graph, write_graph
     from server.causal.exchange.network_model import from_bif
     from server.causal.exchange.pgmpy_model import to_pgmpy
@@ -57,6 +58,7 @@ __all__ = [
     "randomised",
     "read_graph",
     "shift",
+    "to_dowhy",
     "to_pgmpy",
     "transport",
     "unmeasured_confounder",
@@ -84,6 +86,7 @@ _HOMES = {
     "randomised": "server.causal.worlds.interventions",
     "read_graph": "server.causal.exchange.graphs",
     "shift": "server.causal.worlds.interventions",
+    "to_dowhy": "server.causal.exchange.dowhy_model",
     "to_pgmpy": "server.causal.exchange.pgmpy_model",
     "transport": "server.causal.transport.transport",
     "unmeasured_confounder": "server.causal.sensitivity.confounding",

@@ -14,7 +14,7 @@ from server.causal.exchange.bif_reader import read_bif
 from server.causal.exchange.bif_writer import bif_text
 from server.causal.exchange.dagitty import read_dagitty, write_dagitty
 from server.causal.exchange.dot import read_dot, write_dot
-from server.causal.exchange.drawing import LEVELS, Drawing, graph_of
+from server.causal.exchange.drawing import LEVELS, Drawing, drawing_of, graph_of
 from server.causal.exchange.gml import read_gml, write_gml
 from server.causal.exchange.network import even_network
 from server.causal.exchange.networkx_graphs import drawing_of_networkx
@@ -90,10 +90,18 @@ def write_graph(
 def _plain(graph: "nx.Graph[Hashable] | Study | Model") -> "nx.DiGraph[str]":
     match graph:
         case Study():
-            return graph.causal_graph.to_networkx()
+            return _with_pairs(graph.causal_graph.to_networkx(), graph)
         case Model():
-            return graph.graph
+            return _with_pairs(graph.graph, graph.study)
     return _checked(graph)
+
+
+def _with_pairs(graph: "nx.DiGraph[str]", study: Study) -> "nx.DiGraph[str]":
+    """Return a graph with the unmeasured causes that a study draws between its variables."""
+    drawing = drawing_of(graph)
+    for one, other in study.mixed_graph.pairs:
+        drawing.add_common_cause(one, other)
+    return graph_of(drawing)
 
 
 def _bif(graph: "nx.Graph[Hashable] | Study | Model") -> str:

@@ -26,8 +26,9 @@ def needed(module: str, what: str, install: str) -> ModuleType | Any:  # noqa: A
     """
     package = module.partition(".")[0]
     try:
-        with warnings.catch_warnings():  # on import pgmpy warns of modules that it has moved
-            warnings.filterwarnings("ignore", category=FutureWarning, module=package)
+        with warnings.catch_warnings():  # of what these packages have moved, or still call
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
             return import_module(module)
     except ModuleNotFoundError as error:
         raise UsageError(
