@@ -18,8 +18,7 @@ demo: $(VENV)/.demo ## Three hospitals make synthetic data from NHEFS (DROP=1: o
 	$(BIN)/python -m deploy.demo --run $(RUN) $(if $(DROP),--drop)
 
 test: lint types ## Environment, lint, types and all tests
-	$(BIN)/python -m pytest -q tests/e2e
-	$(BIN)/python -m pytest --ignore=tests/e2e -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 WHEELS := build/utility/wheels
 bench: $(VENV)/.bench $(if $(filter utility,$(ONLY)),$(WHEELS)) ## Benchmarks with ratios against peers (ONLY=mask|measurement|sampling|utility; utility: QUICK=1, AIM=1)
