@@ -21,7 +21,7 @@ test: lint types ## Environment, lint, types and all tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 WHEELS := build/utility/wheels
-bench: $(VENV)/.bench $(if $(filter utility,$(ONLY)),$(WHEELS)) ## Benchmarks with ratios against peers (ONLY=mask|measurement|sampling|utility; utility: QUICK=1, AIM=1)
+bench: $(VENV)/.bench $(if $(filter utility,$(ONLY)),$(WHEELS)) ## Benchmarks with ratios against peers (ONLY=mask|measurement|sampling|production|utility; QUICK=1, AIM=1)
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(AIM),--aim)
 
 # Only the data inside are read: these packages ask for an older pandas than ours.
@@ -49,5 +49,5 @@ $(VENV)/.%: pyproject.toml $(LOCK)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up the environment in $(VENV) (once; a minute or two)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e '.[demo,$*]'
-	@$(if $(filter test,$*),$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c $(LOCK) dowhy)
+	@$(if $(filter test bench,$*),$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c $(LOCK) dowhy)
 	@touch $@

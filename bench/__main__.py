@@ -13,28 +13,36 @@ from rich.table import Table
 from bench.harness import Measurement
 
 SUBJECTS = ("mask", "measurement", "sampling")  # modules of this package, each with run()
-UTILITY = "utility"  # takes half an hour, so that it is only run by name
+PRODUCTION = "production"  # takes ten minutes and a few GB of disk, and
+UTILITY = "utility"  # half an hour: so these are only run by name
 
 
 def main(
     only: Annotated[
         str,
-        typer.Option(help=f"One of {', '.join(SUBJECTS)}, {UTILITY}; all but {UTILITY} if empty."),
+        typer.Option(
+            help=f"One of {', '.join(SUBJECTS)}, {PRODUCTION}, {UTILITY}; all but the last two if "
+            "empty."
+        ),
     ] = "",
-    quick: Annotated[bool, typer.Option(help=f"{UTILITY}: two networks, one budget.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(help=f"{UTILITY}: two networks, one budget. {PRODUCTION}: no 100 M rows."),
+    ] = False,
     aim: Annotated[bool, typer.Option(help=f"{UTILITY}: with AIM, which takes hours.")] = False,
     out: Annotated[
         Path | None, typer.Option(help=f"Where the JSON goes: build/bench.json, or {UTILITY}.json.")
     ] = None,
 ) -> None:
     """Measure, print a table, write JSON."""
-    if only and only not in (*SUBJECTS, UTILITY):
-        raise typer.BadParameter(
-            f"expected one of {', '.join((*SUBJECTS, UTILITY))}, found {only!r}"
-        )
+    known = (*SUBJECTS, PRODUCTION, UTILITY)
+    if only and only not in known:
+        raise typer.BadParameter(f"expected one of {', '.join(known)}, found {only!r}")
     found: list[Measurement] = []
     if only == UTILITY:
         found = import_module("bench.utility.benchmark").run(fast=quick, aim=aim)
+    elif only == PRODUCTION:
+        found = import_module(f"bench.{PRODUCTION}").run(quick=quick)
     else:
         for subject in (only,) if only else SUBJECTS:
             run: Callable[[], list[Measurement]] = import_module(f"bench.{subject}").run
