@@ -27,7 +27,7 @@ ROWS = 10_000_000
 NUMPY_ROWS = 1_000_000
 PEER_ROWS = 20_000
 GAUSSIAN_ROWS = 2_000_000
-BATCH = 500_000  # rows that are held at once
+BATCH = 1 << 18  # rows that are held at once
 SEED = 1
 COMPILED, PLAIN = Engine(path="numba", threads=1), Engine(path="numpy", threads=1)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from server.causal.sampling.nodes import (
 )
 from server.causal.sampling.noise import ROWS_PER_BLOCK
 from server.causal.sampling.rules import computed, drawn_by_lot, shares_of
-from server.causal.sampling.sources import KernelSource, NumpySource, Source
+from server.causal.sampling.sources import KernelSource, NumpySource, Regressors, Source
 from server.causal.sampling.tables import (
     SampledNode,
     code_type,
@@ -67,27 +67,37 @@ def draw(
     """
     first = start - start % ROWS_PER_BLOCK
     sheet = _sheet(nodes, start + rows - first)
-    taken = {} if given is None else _copied(given, sheet, start - first)
+    taken = {} if given is None else _copied(given, sheet.rows, start - first)
     compiled = engine.is_compiled(len(nodes) * rows)
     world = _World(nodes, taken, sheet, first, compiled=compiled)
-    spans = _spans(sheet.codes.shape[1], engine)
+    spans = _spans(sheet.rows.codes.shape[1], engine)
     if len(spans) == 1:
         world.draw(seed, spans[0], engine.chunk_rows)
     else:
         with ThreadPoolExecutor(len(spans)) as pool:
             list(pool.map(lambda span: world.draw(seed, span, engine.chunk_rows), spans))
-    return _without(sheet, start - first)
+    return _without(sheet.rows, start - first)
 
 
-def _sheet(nodes: Sequence[WorldNode], rows: int) -> Rows:
-    """Return room for all nodes."""
+class _Sheet(NamedTuple):
+    """Room for all nodes; values of numbers side by side, so that regressions read them there."""
+
+    rows: Rows
+    numbers: Reals  # shape (nodes with values, rows)
+    number_of: Mapping[int, int]  # of nodes with values: where they are among the numbers
+
+
+def _sheet(nodes: Sequence[WorldNode], rows: int) -> _Sheet:
     numbers = [at for at, node in enumerate(nodes) if _has_values(node)]
     times = [at for at, node in enumerate(nodes) if isinstance(node, SurvivalNode)]
-    return Rows(
+    room = np.empty((len(numbers), rows))
+    number_of = {at: place for place, at in enumerate(numbers)}
+    found = Rows(
         codes=np.empty((len(nodes), rows), dtype=code_type([_levels(node) for node in nodes])),
-        values={at: np.empty(rows) for at in numbers},
+        values={at: room[place] for at, place in number_of.items()},
         ends={at: np.empty(rows) for at in times},
     )
+    return _Sheet(found, room, number_of)
 
 
 def _has_values(node: WorldNode) -> bool:
@@ -155,7 +165,7 @@ class _World:
         self,
         nodes: Sequence[WorldNode],
         taken: Mapping[int, int],
-        sheet: Rows,
+        sheet: _Sheet,
         first: int,
         *,
         compiled: bool,
@@ -204,11 +214,12 @@ def _steps(tables: Sequence[SampledNode | None], waiting: Sequence[int]) -> list
 class _Piece:
     """Some consecutive rows of a world while they are filled."""
 
-    def __init__(self, source: Source, sheet: Rows, first: int, at: slice) -> None:
-        self._source, self._sheet, self._at = source, sheet, at
+    def __init__(self, source: Source, sheet: _Sheet, first: int, at: slice) -> None:
+        self._source, self._sheet, self._at = source, sheet.rows, at
         self._first, self._count = first + at.start, at.stop - at.start
-        self._codes = sheet.codes[:, at]
-        self._values = {place: column[at] for place, column in sheet.values.items()}
+        self._codes = sheet.rows.codes[:, at]
+        self._values = {place: column[at] for place, column in sheet.rows.values.items()}
+        self._numbers, self._number_of = sheet.numbers[:, at], sheet.number_of
 
     def fill(self, nodes: Sequence[WorldNode], step: range) -> None:
         """Fill the nodes of one step."""
@@ -250,16 +261,26 @@ class _Piece:
             ends[:] = np.where(last < intervals - 1, end, node.edges[-1])
 
     def _regress(self, node: RegressionNode, at: int) -> None:
-        row = parent_row(node.rows, node.sizes, self._codes)
-        regressors = np.empty((len(node.regressors), self._count))
-        for slope, place in enumerate(node.regressors):
-            regressors[slope] = self._values.get(place, self._codes[place])
-        found = self._source.values(node, row, regressors, self._first)
+        regressors = self._regressors(node)
         if node.bins is None:
+            found = np.empty(self._count)
+            self._source.values_into(found, node, regressors, self._first)
             self._codes[at] = found
         else:
-            self._values[at][:] = found
-            self._source.codes_of(node.bins, found, self._codes[at])
+            values = self._values[at]
+            self._source.values_into(values, node, regressors, self._first)
+            self._source.codes_of(node.bins, values, self._codes[at])
+
+    def _regressors(self, node: RegressionNode) -> Regressors:
+        """Return the numbers where they are; a copy where codes are among them."""
+        row = parent_row(node.rows, node.sizes, self._codes)
+        if all(place in self._number_of for place in node.regressors):
+            places = np.array([self._number_of[place] for place in node.regressors], dtype=np.intp)
+            return Regressors(row, self._numbers, places)
+        copied = np.empty((len(node.regressors), self._count))
+        for slope, place in enumerate(node.regressors):
+            copied[slope] = self._values.get(place, self._codes[place])
+        return Regressors(row, copied, np.arange(len(node.regressors)))
 
     def _compute(self, node: RuleNode, at: int) -> None:
         found = computed(node, node.reads.columns(self._codes, self._values), self._count)

@@ -49,6 +49,8 @@ _TOP_BITS = np.uint64(11)
 _STEP = 2.0**-53
 _EXPONENT_AT, _EXPONENT_BIAS = np.uint64(52), np.int32(1022)  # of a double in [1/2, 1)
 _FRACTION_BITS, _HALF_BITS = np.uint64(2**52 - 1), np.uint64(1022 << 52)
+_NEAR_ROWS = 1024  # that are worked on at a time, in the nearest cache
+_MOST_COUNTED = 8  # bins of a number up to which all edges are compared
 _MOST_SCANNED = 12  # thresholds of a node up to which all are compared, without a branch
 
 
@@ -212,26 +214,57 @@ def gaussian_into(
     values: Array,
     uniform: Array,
     row: Array,
+    columns: Array,
     regressors: Array,
     law: tuple[Array, Array, float, float],
 ) -> None:
     """Fill `values` with quantiles of normal responses at `uniform`.
 
-    `row`, shape (rows,), is the row of coefficients and scale; `regressors` has shape
-    (slopes, rows); `law` holds coefficients, scale, and the bounds that values are clamped to.
+    `row`, shape (rows,), is the row of coefficients and scale; `regressors` are the rows of
+    `columns`, shape (numbers, rows), that enter; `law` holds coefficients, scale, and the bounds
+    that values are clamped to.
     """
     coefficients, scale, low, high = law
-    quantiles = np.empty_like(values)
+    quantiles = np.empty_like(uniform)
     quantiles_into(quantiles, uniform)
+    if len(coefficients) == 1:  # the same for all: the compiler takes several rows at a time
+        _one_law(values, quantiles, columns, regressors, law)
+        return
     for place in range(len(values)):
         values[place] = coefficients[row[place], 0]
     for slope in range(len(regressors)):
-        regressor = regressors[slope]
+        regressor = columns[regressors[slope]]
         for place in range(len(values)):
             values[place] += coefficients[row[place], slope + 1] * regressor[place]
     for place in range(len(values)):
         value = values[place] + scale[row[place]] * quantiles[place]
         values[place] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)
+def _one_law(
+    values: Array,
+    quantiles: Array,
+    columns: Array,
+    regressors: Array,
+    law: tuple[Array, Array, float, float],
+) -> None:
+    """Do the same where all rows have the coefficients and the scale of the first."""
+    coefficients, scale, low, high = law
+    constant, deviation = coefficients[0, 0], scale[0]
+    predictor = np.empty(_NEAR_ROWS)
+    for start in range(0, len(values), _NEAR_ROWS):
+        count = min(_NEAR_ROWS, len(values) - start)
+        predictor[:] = constant
+        for slope in range(len(regressors)):
+            coefficient = coefficients[0, slope + 1]
+            regressor = columns[regressors[slope], start : start + count]
+            for place in range(count):
+                predictor[place] += coefficient * regressor[place]
+        out, noise = values[start : start + count], quantiles[start : start + count]
+        for place in range(count):
+            value = predictor[place] + deviation * noise[place]
+            out[place] = min(max(value, low), high)
 
 
 @njit(nogil=True, cache=True)
@@ -295,6 +328,12 @@ def _far(depth: float) -> float:
 def bins_into(codes: Array, values: Array, edges: Array) -> None:
     """Fill `codes` with the bin of each value, clamped to the outer bins."""
     bins = len(edges) - 1
+    if bins <= _MOST_COUNTED:  # count the edges that a value reaches, without a branch
+        codes[:] = 0
+        for edge in edges[1:-1]:
+            for place in range(len(codes)):
+                codes[place] += values[place] >= edge
+        return
     for place in range(len(codes)):
         value, low, high = values[place], 0, bins - 1
         while low < high:

@@ -5,7 +5,7 @@ ROWS_PER_BLOCK, and all but the last have as many rows as such a multiple.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ from server.causal.sampling.tables import Codes, Column, Packed, SampledNode, re
 Reals: TypeAlias = NDArray[Any]  # float64
 
 _FRACTIONS_PER_BLOCK = 4
+
+
+class Regressors(NamedTuple):
+    """What a regression is computed from, in some rows."""
+
+    row: NDArray[np.intp]  # of coefficients and scale, shape (rows,)
+    columns: Reals  # shape (numbers, rows)
+    places: NDArray[np.intp]  # which of the columns enter, one per slope
 
 
 class Source(Protocol):
@@ -37,10 +45,8 @@ class Source(Protocol):
         """Set the codes of consecutive nodes of the world in the columns `at`."""
         ...
 
-    def values(
-        self, node: RegressionNode, row: NDArray[np.intp], regressors: Reals, first: int
-    ) -> Reals:
-        """Return the values of a regression, clamped; `regressors` have shape (slopes, rows)."""
+    def values_into(self, out: Reals, node: RegressionNode, of: Regressors, first: int) -> None:
+        """Fill `out` with the values of a regression, clamped."""
         ...
 
     def codes_of(self, bins: Bins, values: Reals, column: Column) -> None:
@@ -79,11 +85,9 @@ class NumpySource:
                 words = self.words(node.stream, first, piece.shape[1])
                 reached_codes(node, words, piece, piece[place])
 
-    def values(
-        self, node: RegressionNode, row: NDArray[np.intp], regressors: Reals, first: int
-    ) -> Reals:
-        """Return quantiles around the linear predictor."""
-        return regression_values(self, node, row, regressors, first)
+    def values_into(self, out: Reals, node: RegressionNode, of: Regressors, first: int) -> None:
+        """Take quantiles around the linear predictor."""
+        out[:] = regression_values(self, node, of, first)
 
     def codes_of(self, bins: Bins, values: Reals, column: Column) -> None:
         """Search every value among the edges."""
@@ -118,30 +122,26 @@ class KernelSource:
         noise = (self._seed, first // ROWS_PER_BLOCK)
         self._kernels.tables_into(codes, *where, noise, self._packed)
 
-    def values(
-        self, node: RegressionNode, row: NDArray[np.intp], regressors: Reals, first: int
-    ) -> Reals:
-        """Return normal quantiles in one pass; of other responses as numpy does."""
+    def values_into(self, out: Reals, node: RegressionNode, of: Regressors, first: int) -> None:
+        """Take normal quantiles in one pass; of other responses as numpy does."""
         if node.response != "gaussian":
-            return regression_values(self, node, row, regressors, first)
-        uniform = self.fractions(node.stream, first, len(row))
-        found = np.empty(len(row))
+            out[:] = regression_values(self, node, of, first)
+            return
+        uniform = self.fractions(node.stream, first, len(of.row))
         law = (node.coefficients, node.scale, *node.bounds)
-        self._kernels.gaussian_into(found, uniform, row, regressors, law)
-        return found
+        self._kernels.gaussian_into(out, uniform, of.row, of.columns, of.places, law)
 
     def codes_of(self, bins: Bins, values: Reals, column: Column) -> None:
         """Halve the range of bins."""
         self._kernels.bins_into(column, values, bins.edges)
 
 
-def regression_values(
-    source: Source, node: RegressionNode, row: NDArray[np.intp], regressors: Reals, first: int
-) -> Reals:
+def regression_values(source: Source, node: RegressionNode, of: Regressors, first: int) -> Reals:
     """Return the clamped quantiles of a response around its linear predictor."""
+    row = of.row
     predictor = node.coefficients[row, 0]
-    for slope, regressor in enumerate(regressors, start=1):
-        predictor = predictor + node.coefficients[row, slope] * regressor
+    for slope, place in enumerate(of.places, start=1):
+        predictor = predictor + node.coefficients[row, slope] * of.columns[place]
     uniform = source.fractions(node.stream, first, len(row))
     low, high = node.bounds
     found = quantile(node.response, predictor, node.scale[row], uniform, high)
