@@ -12,9 +12,9 @@ from typing import Self
 
 import psutil
 
-from bench.alarm import alarm_study
 from bench.harness import Measurement
-from bench.sampling import as_model, published
+from bench.sampling import alarm_text
+from server.causal.exchange.network_model import from_bif
 from server.causal.model import Model
 from server.causal.production.population import write_population
 
@@ -25,7 +25,7 @@ _EVERY_S = 0.1
 
 def run(*, quick: bool = False) -> list[Measurement]:
     """Measure ALARM in rows of growing number, and Spark beside the local processes."""
-    model = as_model(alarm_study(), published())
+    model = from_bif(alarm_text(), "alarm")
     found: list[Measurement] = []
     first = 0.0
     for rows in SIZES[:2] if quick else SIZES:
