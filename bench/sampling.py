@@ -20,14 +20,13 @@ from protocol.study.study import Study
 from server.causal.exchange.dowhy_model import to_dowhy
 from server.causal.files.model_file import Provenance
 from server.causal.mechanisms.mechanism import TableMechanism
-from server.causal.model import Model
+from server.causal.model import BATCH_ROWS, Model
 from server.causal.sampling.engine import Engine
 
 ROWS = 10_000_000
 NUMPY_ROWS = 1_000_000
 PEER_ROWS = 20_000
 GAUSSIAN_ROWS = 2_000_000
-BATCH = 1 << 18  # rows that are held at once
 SEED = 1
 COMPILED, PLAIN = Engine(path="numba", threads=1), Engine(path="numpy", threads=1)
 
@@ -157,8 +156,8 @@ def _normal() -> Any:  # noqa: ANN401 - scipy's distribution
 
 
 def _draw(model: Model, rows: int, engine: Engine) -> None:
-    for start in range(0, rows, BATCH):
-        model.codes(min(BATCH, rows - start), seed=SEED, start=start, engine=engine)
+    for start in range(0, rows, BATCH_ROWS):
+        model.codes(min(BATCH_ROWS, rows - start), seed=SEED, start=start, engine=engine)
 
 
 def _check_same_bytes(model: Model) -> None:

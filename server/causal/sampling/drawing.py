@@ -220,6 +220,7 @@ class _Piece:
         self._codes = sheet.rows.codes[:, at]
         self._values = {place: column[at] for place, column in sheet.rows.values.items()}
         self._numbers, self._number_of = sheet.numbers[:, at], sheet.number_of
+        self._first_row = np.zeros(self._count, dtype=np.intp)
 
     def fill(self, nodes: Sequence[WorldNode], step: range) -> None:
         """Fill the nodes of one step."""
@@ -273,7 +274,7 @@ class _Piece:
 
     def _regressors(self, node: RegressionNode) -> Regressors:
         """Return the numbers where they are; a copy where codes are among them."""
-        row = parent_row(node.rows, node.sizes, self._codes)
+        row = parent_row(node.rows, node.sizes, self._codes) if node.rows else self._first_row
         if all(place in self._number_of for place in node.regressors):
             places = np.array([self._number_of[place] for place in node.regressors], dtype=np.intp)
             return Regressors(row, self._numbers, places)
