@@ -162,3 +162,13 @@ def test_the_pages_explain_every_caution_and_every_measure() -> None:
     assert len(cautions) > 5
     words = {*cautions, *get_args(Measure)}
     assert {word for word in words if f"`{word}`" not in pages} == set()
+
+
+def test_the_tests_that_a_page_names_are_there() -> None:
+    """A table of attacks is worth what its tests are worth."""
+    page = (ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    sources = (ROOT / "tests").rglob("test_*.py")
+    defined = {name for path in sources for name in re.findall(r"def (test_\w+)", path.read_text())}
+    assert len(named) > 30
+    assert named <= defined
