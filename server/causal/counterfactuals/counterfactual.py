@@ -138,11 +138,10 @@ def counterfactual(
     shown = to_frame(Shown(model.study, moved, other.place, tuple(view.interventions)))
     shown.index = frame.index
     coupling = couplings_of(factual, other)
-    kept = {name: frame[name] for name in shown if name in frame and not _in(coupling, str(name))}
-    found = shown.assign(**{str(name): column for name, column in kept.items()})
-    only = [name for name in found if name in frame or _in(coupling, str(name))]
-    shown_ = shown_interventions(view, interventions)
-    return Counterfactuals(frame, found[only], shown_, coupling, seed)
+    changed = {str(name): shown[name] for name in shown if _in(coupling, str(name))}
+    names = [name for name in shown if name in frame or name in changed]
+    found = frame.assign(**changed)[names]
+    return Counterfactuals(frame, found, shown_interventions(view, interventions), coupling, seed)
 
 
 def shown_interventions(view: Model, interventions: Mapping[str, Intervention]) -> str:
