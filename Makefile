@@ -8,8 +8,9 @@ DROP ?=
 ONLY ?=
 QUICK ?=
 AIM ?=
+SECONDS ?= 30
 
-.PHONY: demo test bench lint types check wheel clean help
+.PHONY: demo test bench fuzz lint types check wheel clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +29,9 @@ bench: $(VENV)/.bench $(if $(filter utility,$(ONLY)),$(WHEELS)) ## Benchmarks wi
 $(WHEELS): | $(VENV)/.bench
 	$(BIN)/python -m pip download -q --no-deps -d $@.part lifelines==0.30.3 causallib==0.10.0
 	mv $@.part $@
+
+fuzz: $(VENV)/.test $(VENV)/.fuzz ## Fuzz every decoder for so long each (SECONDS=30), from the corpus in tests/fuzz
+	$(BIN)/python -m tests.fuzz $(SECONDS) $(ONLY)
 
 lint: $(VENV)/.test ## Lint and format check
 	$(BIN)/ruff check .
