@@ -24,6 +24,7 @@ from server.causal.counterfactuals.couplings import (
 )
 from server.causal.sampling.bins import placed
 from server.causal.sampling.drawing import Given, draw
+from server.causal.sampling.laws import linear_of, shares_of
 from server.causal.sampling.nodes import (
     RegressionNode,
     Rows,
@@ -33,7 +34,7 @@ from server.causal.sampling.nodes import (
 )
 from server.causal.sampling.noise import fractions
 from server.causal.sampling.responses import quantile
-from server.causal.sampling.tables import Codes, SampledNode, parent_row
+from server.causal.sampling.tables import Codes
 from server.causal.worlds.part import Part
 from server.causal.worlds.world import World
 
@@ -222,23 +223,3 @@ class _Carrying:
         start = np.minimum(moved, last - 1)
         time = edges[start] + inside * (edges[start + 1] - edges[start])
         return moved, np.where(moved < last, time, np.inf)
-
-
-def shares_of(table: SampledNode, codes: Codes) -> NDArray[np.float64]:
-    """Return P(level | causes) of rows, shape (rows, levels), as the table is drawn from."""
-    if table.fixed is not None:
-        return np.broadcast_to(np.eye(table.size)[table.fixed], (codes.shape[1], table.size))
-    limits = table.thresholds.astype(np.float64) * 2.0**-32
-    ends = np.concatenate([np.zeros((1, limits.shape[1])), limits, np.ones((1, limits.shape[1]))])
-    rows = parent_row(table.parents, table.sizes, codes)
-    return np.ascontiguousarray(np.diff(ends, axis=0).T[rows])
-
-
-def linear_of(node: RegressionNode, rows: Rows) -> tuple[Reals, Reals]:
-    """Return the linear predictor and the scale of each row."""
-    row = parent_row(node.rows, node.sizes, rows.codes)
-    predictor = node.coefficients[row, 0]
-    for slope, place in enumerate(node.regressors, start=1):
-        column = rows.values.get(place, rows.codes[place])
-        predictor = predictor + node.coefficients[row, slope] * column
-    return predictor, node.scale[row]

@@ -22,7 +22,8 @@ from protocol.study.quantities import MISSING
 from protocol.study.study import Study
 from protocol.study.variables import Categorical, Ordinal
 from server.causal.sampling.bins import Bins, placed
-from server.causal.sampling.nodes import RegressionNode, RuleNode, TableNode
+from server.causal.sampling.laws import linear_of
+from server.causal.sampling.nodes import RegressionNode, Rows, RuleNode, TableNode
 from server.causal.sampling.responses import quantile
 from server.causal.sampling.rules import computed
 from server.causal.sampling.tables import Codes, SampledNode, parent_row
@@ -145,7 +146,7 @@ class Structural:
         if not isinstance(self.node, RegressionNode):
             return np.zeros(len(column))
         codes, values = self._parents(columns)
-        predictor, scale = _linear(self.node, codes, values)
+        predictor, scale = linear_of(self.node, Rows(codes, values, {}))
         apart = column.astype(np.float64) - predictor
         return np.divide(apart, scale, out=np.zeros_like(apart), where=scale > 0)
 
@@ -161,21 +162,12 @@ class Structural:
     def _regressed(
         self, node: RegressionNode, codes: Codes, values: Mapping[int, Reals], noise: Reals
     ) -> Reals:
-        predictor, scale = _linear(node, codes, values)
+        predictor, scale = linear_of(node, Rows(codes, values, {}))
         low, high = node.bounds
         if node.response == "gaussian":
             return np.asarray(np.clip(predictor + scale * noise, low, high))
         found = quantile(node.response, predictor, scale, noise, high)
         return np.asarray(np.clip(found, low, high))
-
-
-def _linear(node: RegressionNode, codes: Codes, values: Mapping[int, Reals]) -> tuple[Reals, Reals]:
-    """Return the linear predictor and the scale of each row."""
-    row = parent_row(node.rows, node.sizes, codes)
-    predictor = node.coefficients[row, 0]
-    for slope, place in enumerate(node.regressors, start=1):
-        predictor = predictor + node.coefficients[row, slope] * values.get(place, codes[place])
-    return predictor, node.scale[row]
 
 
 def _of_table(node: TableNode, codes: Codes, noise: Reals) -> tuple[Codes, Reals | None]:

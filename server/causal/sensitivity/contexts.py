@@ -22,8 +22,9 @@ from server.causal.answers.simulation import seed_of
 from server.causal.mechanisms.mechanism import TableMechanism
 from server.causal.model import Model
 from server.causal.sampling.drawing import draw as draw_rows
+from server.causal.sampling.laws import linear_of, shares_of
 from server.causal.sampling.nodes import RegressionNode, Rows, SurvivalNode, TableNode, WorldNode
-from server.causal.sampling.tables import SampledNode, parent_row
+from server.causal.sampling.tables import SampledNode
 from server.causal.worlds.interventions import Intervention
 from server.causal.worlds.world import World
 
@@ -197,22 +198,19 @@ def _law(
     """Return the law of a node for simulated persons; `place` is where its causes are in rows."""
     table = _table_of(node)
     if table is not None:
-        limits = table.thresholds.astype(np.float64) * 2.0**-32
-        ends = np.vstack([np.zeros(limits.shape[1]), limits, np.ones(limits.shape[1])])
-        where = [place[order[parent]] for parent in table.parents]
-        row = parent_row(where, table.sizes, rows.codes)
-        return _Law(shares=np.diff(ends, axis=0).T[row])
+        parents = tuple(place[order[parent]] for parent in table.parents)
+        return _Law(shares=shares_of(replace(table, parents=parents), rows.codes))
     if isinstance(node, RegressionNode) and node.response in ("gaussian", "logistic"):
-        row = parent_row([place[order[at]] for at in node.rows], node.sizes, rows.codes)
-        predictor = node.coefficients[row, 0]
-        for slope, parent in enumerate(node.regressors, start=1):
-            at = place[order[parent]]
-            column = rows.values.get(at, rows.codes[at])
-            predictor = predictor + node.coefficients[row, slope] * column
+        moved = replace(
+            node,
+            rows=tuple(place[order[at]] for at in node.rows),
+            regressors=tuple(place[order[at]] for at in node.regressors),
+        )
+        predictor, scale = linear_of(moved, rows)
         if node.response == "logistic":
             risk = special.expit(predictor)
             return _Law(shares=np.stack([1 - risk, risk], axis=-1))
-        return _Law(mean=predictor, deviation=node.scale[row])
+        return _Law(mean=predictor, deviation=scale)
     raise _no_tilt(name, "a mechanism of tables, a logistic or a Gaussian one")
 
 
