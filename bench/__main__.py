@@ -12,7 +12,12 @@ from rich.table import Table
 
 from bench.harness import Measurement
 
-SUBJECTS = ("mask", "measurement", "sampling")  # modules of this package, each with run()
+SUBJECTS = (
+    "mask",
+    "aggregation",
+    "measurement",
+    "sampling",
+)  # modules of this package, each with run()
 PRODUCTION = "production"  # takes ten minutes and a few GB of disk, and
 UTILITY = "utility"  # half an hour: so these are only run by name
 

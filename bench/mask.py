@@ -1,11 +1,10 @@
-"""The mask kernel: 1e6 residues of 64 bits with eight neighbours, in GB of keystream a second.
+"""The mask kernel: 1e6 elements, the masks of 49 neighbours, in GB of keystream a second.
 
 The floor is the same AES-256-CTR keystream made and thrown away. The peer is the mask
 generator of Flower's SecAgg+ (`pseudo_rand_gen`), which fills int64 arrays from a
 Mersenne twister; its masks are only generated here, ours are also added up.
 """
 
-import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
@@ -13,58 +12,50 @@ from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen
 
 from bench.harness import Measurement, interleaved
 from protocol.secagg.masking import CHUNK_BYTES, MaskKeys, mask
-from protocol.secagg.ring import ELEMENT_BYTES
+from protocol.secagg.ring import Layout, zero
 
 ELEMENTS = 1_000_000
-NEIGHBOURS = 8
-KEYSTREAM_BYTES = ELEMENTS * ELEMENT_BYTES * NEIGHBOURS
+NEIGHBOURS = 49
 KEYS = tuple(bytes([number]) * 32 for number in range(NEIGHBOURS))
-FLOWER_DEFAULT, FLOWER_WIDEST = 2**32, 2**63 - 1  # modulus of SecAgg+; largest it accepts
-REPEATS = 9
+MODULI = {64: 2**63 - 1, 32: 2**32}  # the largest that SecAgg+ accepts; its default
+OVER_FLOWER = {64: 2.5, 32: 5.0}
+REPEATS = 5
 
 
 def run() -> list[Measurement]:
-    """Measure kernel, raw keystream and Flower's generator, interleaved."""
-    vector = np.zeros(ELEMENTS, np.uint64)
+    """Measure kernel, raw keystream and Flower's generator, interleaved, at both widths."""
+    return [*_of_width(64), *_of_width(32)]
+
+
+def _of_width(bits: int) -> list[Measurement]:
+    vector = zero(Layout(ELEMENTS, 0 if bits == 64 else ELEMENTS))
+    octets = vector.layout.octets
     half = NEIGHBOURS // 2
     keys = MaskKeys(KEYS[:half], KEYS[half:])
-    kernel, raw, wide, narrow = interleaved(
+    kernel, raw, flower = interleaved(
         lambda: mask(vector, keys),
-        _raw_keystream,
-        lambda: _flower(FLOWER_WIDEST),
-        lambda: _flower(FLOWER_DEFAULT),
+        lambda: _raw_keystream(octets),
+        lambda: _flower(MODULI[bits]),
         repeats=REPEATS,
     )
+    speed, bare, theirs = (octets * NEIGHBOURS / each / 1e9 for each in (kernel, raw, flower))
+    name = f"masks of {bits} bits, over"
     return [
-        _measurement("masks, over bare keystream", kernel, "raw AES-256-CTR", raw, 0.7),
-        _measurement(
-            "masks, over Flower at this width", kernel, "Flower SecAgg+, 63 bits", wide, 2.5
-        ),
-        _measurement(
-            "masks, over Flower at its own width", kernel, "Flower SecAgg+, 32 bits", narrow, None
-        ),
+        _beside(f"{name} bare keystream", speed, "AES-CTR", bare, 0.75),
+        _beside(f"{name} Flower's", speed, "SecAgg+", theirs, OVER_FLOWER[bits]),
     ]
 
 
-def _measurement(
-    name: str, seconds: float, peer: str, peer_seconds: float, target: float | None
-) -> Measurement:
-    return Measurement(
-        name,
-        KEYSTREAM_BYTES / seconds / 1e9,
-        "GB/s",
-        peer=peer,
-        peer_value=KEYSTREAM_BYTES / peer_seconds / 1e9,
-        target=target,
-    )
+def _beside(name: str, speed: float, peer: str, peer_speed: float, target: float) -> Measurement:
+    return Measurement(name, speed, "GB/s", peer=peer, peer_value=peer_speed, target=target)
 
 
-def _raw_keystream() -> None:
+def _raw_keystream(octets: int) -> None:
     zeros, stream = memoryview(bytes(CHUNK_BYTES)), bytearray(CHUNK_BYTES + 15)
     for key in KEYS:
         fill = Cipher(AES256(key), CTR(bytes(16))).encryptor().update_into
-        for start in range(0, ELEMENTS * ELEMENT_BYTES, CHUNK_BYTES):
-            fill(zeros[: ELEMENTS * ELEMENT_BYTES - start], stream)
+        for start in range(0, octets, CHUNK_BYTES):
+            fill(zeros[: octets - start], stream)
 
 
 def _flower(modulus: int) -> None:

@@ -78,7 +78,7 @@ class Consent:
             roster_hash=self.roster.hash,
             study_hash=self.study.hash,
             plan_hash=self.plan.hash,
-            length=self.plan.length,
+            layout=self.plan.layout,
             threshold=cohort.threshold,
             n_min=cohort.n_min,
             colluders=cohort.tolerated_colluders,

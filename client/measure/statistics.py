@@ -61,11 +61,30 @@ def _measure_residuals(
     groups = supersets(plan.tables(population), study) or ((),)
     tables = source.counts(groups, population)
     weight = int(tables[groups[0]].sum())
-    check_overflow(plan, population, persons=-(-weight // _unit(study, population)))
+    persons = -(-weight // _unit(study, population))
+    check_rows(study, persons)
+    check_overflow(plan, population, persons=persons)
     for block in plan.residuals(population):
         host = host_of(block.clique, groups, study)
         table = residual_table(marginal(tables[host], host, block.clique))
         statistics[block.span] = table.ravel()
+
+
+def check_rows(study: Study, rows: int) -> None:
+    """Check that the site holds no more than the study promises of every site.
+
+    `rows` are rows, or units with transitions, of which there are fewer.
+
+    Raises:
+        UsageError: it does.
+    """
+    most = study.unit.max_rows_per_site
+    if most is not None and rows > most:
+        raise UsageError(
+            "too-many-rows",
+            f"Expected at most max_rows_per_site = {most} rows, found more.",
+            "Have the study's author raise unit.max_rows_per_site; it is then approved anew.",
+        )
 
 
 def check_overflow(plan: StatisticsPlan, population: Population, *, persons: int) -> None:

@@ -4,18 +4,19 @@ A sum stays far from the edge of int64, with room for 2^33 units and for noise b
 """
 
 from fractions import Fraction
-from math import prod
+from math import isqrt, prod
 
 from protocol.errors import UsageError
 from protocol.study.graph import Clique
+from protocol.study.study import Study
 
 MAX_FAMILY_CELLS = 2**20
 MAX_PLAN_CELLS = 2**24
 MAX_UNITS = 2**33  # more than there are people
 MAX_SUM = 2**62  # of the absolute value of one element
+MAX_NARROW_SUM = 2**31  # below this a sum survives modulo 2^32
 MAX_SITE_SCALE = 2**37  # with 16 binary digits behind the point, still exactly a float
 NOISE_DEVIATIONS = 64
-NOISE_SITES = 200
 
 
 def check_family(family: Clique, sizes: tuple[int, ...]) -> None:
@@ -64,21 +65,37 @@ def check_scale(clique: Clique, scale: Fraction) -> None:
         )
 
 
-def check_overflow(clique: Clique, largest: int, row_bound: int, scale: Fraction) -> None:
+def rows_in_all(study: Study) -> int:
+    """Return the most rows that the sites of a study can hold together."""
+    unit = study.unit
+    if unit.max_rows_per_site is not None:
+        return study.cohort.most_sites * unit.max_rows_per_site
+    return MAX_UNITS * unit.max_rows_per_unit
+
+
+def largest_sum(study: Study, largest: int, scale: Fraction) -> Fraction:
+    """Return what no element of a sum exceeds in size; noise could, with chance below 2^-2900.
+
+    `largest` is the most that one row adds to an element. The noise of n sites is sub-Gaussian
+    with variance n scale^2, as each discrete Gaussian is with scale^2 (Canonne, Kamath, Steinke
+    2020); so it passes 64 deviations with a chance of at most 2 exp(-2048).
+    """
+    deviations = NOISE_DEVIATIONS * (isqrt(study.cohort.most_sites - 1) + 1)
+    return rows_in_all(study) * largest + deviations * scale
+
+
+def check_overflow(clique: Clique, most: Fraction) -> None:
     """Check that no element of a sum, nor a product on the way to it, can leave int64.
 
-    `largest` is the most, in size, that one row adds to an element.
-
     Raises:
-        UsageError: with 2^33 units, or with 64 noise deviations at each of 200 sites, it could.
+        UsageError: `most`, by `largest_sum`, is 2^62 or above.
     """
-    most = MAX_UNITS * row_bound * largest
-    if most + NOISE_SITES * NOISE_DEVIATIONS * scale >= MAX_SUM:
+    if most >= MAX_SUM:
         raise UsageError(
             "sum-could-overflow",
-            f"Expected sums below 2^62 for up to 2^33 units, found that those of "
+            f"Expected sums below 2^62 for as many rows as the study allows, found that those of "
             f"{shown(clique)} could exceed them.",
-            "Lower max_rows_per_unit, or give its variables fewer levels.",
+            "Lower max_rows_per_unit or max_rows_per_site, or give its variables fewer levels.",
         )
 
 

@@ -19,9 +19,16 @@ from protocol.identifiers import Digest
 from protocol.privacy.allocation import allocate
 from protocol.privacy.conversion import epsilon_of, rho_of
 from protocol.privacy.distributed import SMALLEST_SITE_SCALE, sum_rho
-from protocol.privacy.limits import check_length, check_overflow, check_scale
+from protocol.privacy.limits import (
+    MAX_NARROW_SUM,
+    check_length,
+    check_overflow,
+    check_scale,
+    largest_sum,
+)
 from protocol.privacy.roots import root_above
 from protocol.privacy.statistics import BlockKey, BlockKind, WantedStatistic, statistics_of
+from protocol.secagg.ring import Layout
 from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from protocol.study.sections import Budget
@@ -52,6 +59,7 @@ class Block:
     squared_sensitivity: int  # D^2 of the released integers, row bound included
     site_scale: Fraction  # s of the discrete Gaussian that each site adds; exactly a float
     rho: Fraction  # zCDP of this block at the plan's noise shares
+    narrow: bool = False  # whether every sum surely lies in [-2^31, 2^31)
 
     @property
     def size(self) -> int:
@@ -87,6 +95,11 @@ class StatisticsPlan:
     def length(self) -> int:
         """Return the number of elements of the flat vector."""
         return sum(block.size for block in self.blocks)
+
+    @property
+    def layout(self) -> Layout:
+        """Return how the vector travels: narrow blocks are its last."""
+        return Layout(self.length, sum(block.size for block in self.blocks if block.narrow))
 
     @property
     def rho(self) -> Fraction:
@@ -134,6 +147,7 @@ class StatisticsPlan:
                 "families": [_family_document(family) for family in self.families],
                 "blocks": [_block_document(block) for block in self.blocks],
                 "length": self.length,
+                "narrow": self.layout.narrow,
                 "noise_shares": self.noise_shares,
                 "rho": fraction_text(self.rho),
                 "delta": fraction_text(self.delta),
@@ -235,11 +249,15 @@ def _display_below(value: float) -> str:
     return f"{Decimal(value).quantize(step, rounding=ROUND_FLOOR):f}"
 
 
+def _is_narrow(study: Study, one: WantedStatistic, scale: Fraction) -> bool:
+    return largest_sum(study, one.largest, scale) < MAX_NARROW_SUM
+
+
 def _lay_out(study: Study, scales: Iterable[tuple[WantedStatistic, Fraction]]) -> Iterator[Block]:
     offset = 0
-    for one, scale in scales:
+    for one, scale in sorted(scales, key=lambda each: _is_narrow(study, *each)):
         check_scale(one.clique, scale)
-        check_overflow(one.clique, one.largest, study.unit.max_rows_per_unit, scale)
+        check_overflow(one.clique, largest_sum(study, one.largest, scale))
         size = prod(one.shape)
         rho = sum_rho(one.squared_sensitivity, size, scale, study.cohort.noise_shares)
         yield Block(
@@ -252,6 +270,7 @@ def _lay_out(study: Study, scales: Iterable[tuple[WantedStatistic, Fraction]]) -
             squared_sensitivity=one.squared_sensitivity,
             site_scale=scale,
             rho=rho,
+            narrow=_is_narrow(study, one, scale),
         )
         offset += size
 

@@ -29,8 +29,8 @@ def sign_message(message: _Signed, key: Ed25519PrivateKey) -> _Signed:
     return replace(message, signature=sign(key, message.purpose, message.payload))
 
 
-def verify_message(message: SiteMessage, session: SessionId, roster: Roster) -> None:
-    """Check that a site of the roster signed the message for this session.
+def verify_message(message: SiteMessage, session: SessionId, roster: Roster) -> bytes:
+    """Return what a site of the roster signed with the message, for this session.
 
     Raises:
         PeerError: it did not.
@@ -39,7 +39,9 @@ def verify_message(message: SiteMessage, session: SessionId, roster: Roster) -> 
     if message.site >= len(roster.sites):
         raise PeerError("unknown-site", "The message names a site that is not in the roster.")
     key = roster.sites[message.site].key
-    verify(key, message.purpose, message.payload, message.signature)
+    payload = message.payload
+    verify(key, message.purpose, payload, message.signature)
+    return payload
 
 
 def check_session(message: SiteMessage | CoordinatorMessage, session: SessionId) -> None:

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
-import numpy as np
-
 from protocol.errors import CohortError, PeerError
 from protocol.identifiers import Digest, SiteId
 from protocol.secagg.cohort import check_distinct_keys, verify_message
@@ -45,7 +43,7 @@ from protocol.secagg.messages import (
     SiteMessage,
 )
 from protocol.secagg.requests import answered, needed, pending, ready, recipients, requests
-from protocol.secagg.ring import ELEMENT_BYTES, from_wire
+from protocol.secagg.ring import from_wire, unpack, zero
 from protocol.secagg.roster import Roster
 from protocol.secagg.turns import out_of_turn
 from protocol.secagg.unmasking import unmask
@@ -147,17 +145,17 @@ def _take_shares(state: CollectingShares, shares: Shares) -> CollectingShares:
 
 
 def _take_vector(state: CollectingVectors, vector: MaskedVector) -> CollectingVectors:
-    dealt, masked, length = state.dealt, state.masked, state.opening.descriptor.length
+    dealt, masked, layout = state.dealt, state.masked, state.opening.descriptor.layout
     with _blaming(vector):
-        _check_sender(state, vector)
+        payload = _check_sender(state, vector)
         expected = (dealt.adverts_hash, sites_hash(dealt.dealers))
         _check_sets((vector.adverts_hash, vector.dealers_hash), expected)
-        if len(vector.vector) != length * ELEMENT_BYTES:
-            raise PeerError("vector-length", "Expected 8 bytes for each element of the round.")
-        if _is_repeated(masked.payloads, vector.site, vector.payload):
+        if len(vector.vector) != layout.octets:
+            raise PeerError("vector-length", "Expected the bytes of every element of the round.")
+        if _is_repeated(masked.payloads, vector.site, payload):
             return state
-    total = masked.total + from_wire(vector.vector)
-    payloads = {**masked.payloads, vector.site: vector.payload}
+    total = masked.total + from_wire(vector.vector, layout)
+    payloads = {**masked.payloads, vector.site: payload}
     return replace(state, masked=MaskedSum(total, payloads))
 
 
@@ -206,8 +204,8 @@ def _close(state: CoordinatorState) -> CoordinatorState:
             message = Adverts(opening.session, tuple(adverts[site] for site in sorted(adverts)))
             return CollectingShares(opening, Dealt(message, message.hash, {}))
         case CollectingShares(opening, dealt):
-            zero = MaskedSum(np.zeros(opening.descriptor.length, np.uint64), {})
-            return CollectingVectors(opening, dealt, zero)
+            nothing = MaskedSum(zero(opening.descriptor.layout), {})
+            return CollectingVectors(opening, dealt, nothing)
         case CollectingVectors(opening, dealt, masked):
             return CollectingAgreements(opening, dealt, masked, {})
         case CollectingAgreements(opening, dealt, masked, agreements):
@@ -221,7 +219,7 @@ def _close(state: CoordinatorState) -> CoordinatorState:
 def _complete(state: CollectingReveals) -> Complete:
     cohort = state.masked.sites
     dropped = tuple(site for site in state.opening.roster.ids if site not in cohort)
-    return Complete(state.opening, unmask(state), cohort, dropped)
+    return Complete(state.opening, unpack(unmask(state)), cohort, dropped)
 
 
 def _check_enough(state: CoordinatorState) -> None:
@@ -237,10 +235,11 @@ def _check_enough(state: CoordinatorState) -> None:
         )
 
 
-def _check_sender(state: CoordinatorState, message: SiteMessage) -> None:
-    verify_message(message, state.opening.session, state.opening.roster)
+def _check_sender(state: CoordinatorState, message: SiteMessage) -> bytes:
+    payload = verify_message(message, state.opening.session, state.opening.roster)
     if message.site not in recipients(state):
         raise PeerError("unknown-site", "The site has no part in this step.")
+    return payload
 
 
 def _check_sets(found: tuple[Digest, ...], expected: tuple[Digest, ...]) -> None:

@@ -92,8 +92,8 @@ class Delivery:
         writer.uint(self.dealer, 2)
         self.pair.write(writer)
         writer.uint(len(self.leaves), 2)
-        for leaf in self.leaves:
-            writer.fixed(leaf, DIGEST_BYTES)
+        # All at once: a round of 200 sites delivers eight million of them.
+        writer.fixed(b"".join(self.leaves), DIGEST_BYTES * len(self.leaves))
         writer.fixed(self.signature, SIGNATURE_BYTES)
 
     @classmethod

@@ -19,7 +19,7 @@ from protocol.secagg.messages import (
     Shares,
     SiteMessage,
 )
-from protocol.secagg.ring import Residues
+from protocol.secagg.ring import Packed, Residues
 from protocol.secagg.roster import Roster
 
 
@@ -70,7 +70,7 @@ class Dealt:
 class MaskedSum:
     """The sum of the masked vectors so far, and what is needed to know a repeated one."""
 
-    total: Residues = field(repr=False)  # shape (d,)
+    total: Packed = field(repr=False)
     payloads: Mapping[SiteId, bytes] = field(repr=False)
 
     @property

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from protocol.codec import Writer
@@ -53,6 +54,7 @@ def deal(
     dealing: Dealing, dealer: SiteId, secrets: RoundSecrets, threshold: int
 ) -> tuple[SealedPair, ...]:
     """Return one sealed pair for every site of U1, the dealer itself included, ascending."""
+    own = share_private_key(secrets)
     points = [point(receiver) for receiver in dealing.adverts]
     columns = [
         split(
@@ -61,22 +63,22 @@ def deal(
         for secret, label in ((secrets.self_mask, SELF_MASK), (secrets.mask_seed, MASK_SEED))
     ]
     return tuple(
-        _seal(dealing, dealer, secrets, receiver, HeldShares(self_mask, mask_seed))
+        _seal(dealing, dealer, own, receiver, HeldShares(self_mask, mask_seed))
         for receiver, self_mask, mask_seed in zip(dealing.adverts, *columns, strict=True)
     )
 
 
 def open_delivery(
-    dealing: Dealing, receiver: SiteId, secrets: RoundSecrets, delivery: Delivery
+    dealing: Dealing, receiver: SiteId, own: X25519PrivateKey, delivery: Delivery
 ) -> HeldShares:
-    """Return the shares of a delivery, all checked.
+    """Return the shares of a delivery, all checked; `own` is the receiver's share key.
 
     Raises:
         PeerError: the coordinator altered it (no culprits), or the dealer signed what does
             not open to the shares it committed to (the dealer is the culprit).
     """
     _check_signed(dealing, receiver, delivery)
-    opened = _unseal(dealing, receiver, secrets, delivery)
+    opened = _unseal(dealing, receiver, own, delivery)
     pair, context = delivery.pair, share_context(dealing.adverts_hash, delivery.dealer, receiver)
     committed = (pair.self_mask_commitment, pair.mask_seed_commitment)
     if committed != (
@@ -107,13 +109,13 @@ def share_commitment(label: str, context: bytes, share: bytes) -> Digest:
 def _seal(
     dealing: Dealing,
     dealer: SiteId,
-    secrets: RoundSecrets,
+    own: X25519PrivateKey,
     receiver: SiteId,
     shares: HeldShares,
 ) -> SealedPair:
     context = share_context(dealing.adverts_hash, dealer, receiver)
     peer = dealing.adverts[receiver].share_key
-    key = sealing_key(share_private_key(secrets), peer, dealing.session, context)
+    key = sealing_key(own, peer, dealing.session, context)
     plain = shares.self_mask + shares.mask_seed
     return SealedPair(
         receiver,
@@ -137,11 +139,11 @@ def _check_signed(dealing: Dealing, receiver: SiteId, delivery: Delivery) -> Non
 
 
 def _unseal(
-    dealing: Dealing, receiver: SiteId, secrets: RoundSecrets, delivery: Delivery
+    dealing: Dealing, receiver: SiteId, own: X25519PrivateKey, delivery: Delivery
 ) -> HeldShares:
     context = share_context(dealing.adverts_hash, delivery.dealer, receiver)
     peer = dealing.adverts[delivery.dealer].share_key
-    key = sealing_key(share_private_key(secrets), peer, dealing.session, context)
+    key = sealing_key(own, peer, dealing.session, context)
     try:
         plain = ChaCha20Poly1305(key).decrypt(_NONCE, delivery.pair.sealed, context)
     except InvalidTag as error:

@@ -20,7 +20,7 @@ from protocol.identifiers import (
     SessionId,
     Signature,
 )
-from protocol.secagg.ring import WIDTH_BITS
+from protocol.secagg.ring import Layout
 from protocol.secagg.roster import Roster
 from protocol.signing import sign, verify
 
@@ -36,7 +36,7 @@ class Descriptor:
     Attributes:
         counter: strictly increasing over all rounds of a coordinator; 64 bits.
         length: elements of the vector, d.
-        width: bits of an element.
+        narrow: how many of them, the last ones, are modulo 2^32; the others modulo 2^64.
         threshold: shares that recover a secret and signatures that agree on survivors, t.
         n_min: smallest cohort whose sum may be opened.
         colluders: sites that may collude with the coordinator, c.
@@ -52,7 +52,7 @@ class Descriptor:
     n_min: int
     colluders: int
     deadline: int
-    width: int = WIDTH_BITS
+    narrow: int = 0
     protocol_version: int = PROTOCOL_VERSION
 
     @property
@@ -61,16 +61,21 @@ class Descriptor:
         return SessionId(hashlib.sha256(self.encode()).digest())
 
     @property
+    def layout(self) -> Layout:
+        """Return how the vector lies on the wire."""
+        return Layout(self.length, self.narrow)
+
+    @property
     def smallest_cohort(self) -> int:
         """Return max(t, n_min), below which no list of sites is accepted at any step."""
         return max(self.threshold, self.n_min)
 
     def encode(self) -> bytes:
-        """Return the 125 bytes of SPEC 4.2."""
+        """Return the 128 bytes of SPEC 4.2."""
         writer = Writer().uint(self.protocol_version, 2).uint(self.counter, 8)
         for part in (self.roster_hash, self.study_hash, self.plan_hash):
             writer.fixed(part, DIGEST_BYTES)
-        writer.uint(self.length, 4).uint(self.width, 1)
+        writer.uint(self.length, 4).uint(self.narrow, 4)
         writer.uint(self.threshold, 2).uint(self.n_min, 2).uint(self.colluders, 2)
         return writer.uint(self.deadline, 8).finish()
 
@@ -83,7 +88,8 @@ class Descriptor:
         """
         version, counter = reader.uint(2), reader.uint(8)
         roster_hash, study_hash, plan_hash = (Digest(reader.fixed(32)) for _ in range(3))
-        length, width = reader.uint(4, most=MAX_LENGTH), reader.uint(1)
+        length = reader.uint(4, most=MAX_LENGTH)
+        narrow = reader.uint(4, most=length)
         threshold, n_min, colluders = (reader.uint(2, most=MAX_SITES) for _ in range(3))
         return cls(
             protocol_version=version,
@@ -92,7 +98,7 @@ class Descriptor:
             study_hash=study_hash,
             plan_hash=plan_hash,
             length=length,
-            width=width,
+            narrow=narrow,
             threshold=threshold,
             n_min=n_min,
             colluders=colluders,
@@ -108,7 +114,7 @@ class SignedDescriptor:
     signature: Signature
 
     def encode(self) -> bytes:
-        """Return descriptor and signature, 189 bytes."""
+        """Return descriptor and signature, 192 bytes."""
         return self.descriptor.encode() + self.signature
 
     @classmethod
@@ -149,7 +155,7 @@ class RoundTerms:
     roster_hash: Digest
     study_hash: Digest
     plan_hash: Digest
-    length: int
+    layout: Layout
     threshold: int
     n_min: int
     colluders: int
@@ -168,7 +174,7 @@ def check_descriptor(descriptor: Descriptor, roster: Roster, terms: RoundTerms) 
 
 
 def check_rules(descriptor: Descriptor, roster: Roster) -> None:
-    """Check what every round must satisfy: version, width, 2t > n + c and t <= n_min <= n.
+    """Check what every round must satisfy: version, roster, 2t > n + c and t <= n_min <= n.
 
     2t > n + c lets only one survivor set be agreed: two sets with t signatures each share
     more than c signers, so an honest site would have signed both, and none does.
@@ -189,8 +195,6 @@ def check_rules(descriptor: Descriptor, roster: Roster) -> None:
 def _check_version(descriptor: Descriptor) -> None:
     if descriptor.protocol_version != PROTOCOL_VERSION:
         _refuse("unsupported-version", "Expected protocol version 1.", "Install one release.")
-    if descriptor.width != WIDTH_BITS:
-        _refuse("unsupported-width", f"Expected {WIDTH_BITS}-bit elements.")
 
 
 def _check_same(descriptor: Descriptor, roster: Roster, terms: RoundTerms) -> None:
@@ -200,8 +204,10 @@ def _check_same(descriptor: Descriptor, roster: Roster, terms: RoundTerms) -> No
         _refuse("other-study", "The round is for another study than the one approved here.")
     if descriptor.plan_hash != terms.plan_hash:
         _refuse("other-plan", "The round has another statistics plan than the study compiles to.")
-    if descriptor.length != terms.length:
+    if descriptor.length != terms.layout.length:
         _refuse("other-length", "The round has another vector length than the plan.")
+    if descriptor.layout != terms.layout:
+        _refuse("other-widths", "The round has elements of other widths than the plan.")
 
 
 def _check_at_least(descriptor: Descriptor, terms: RoundTerms) -> None:

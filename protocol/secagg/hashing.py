@@ -11,7 +11,9 @@ _PREFIX = b"concause/1/"
 
 def labelled_hash(label: str, payload: bytes) -> Digest:
     """Return SHA-256("concause/1/" || label || 0x00 || payload)."""
-    return Digest(hashlib.sha256(_PREFIX + label.encode("ascii") + b"\x00" + payload).digest())
+    hashed = hashlib.sha256(_PREFIX + label.encode("ascii") + b"\x00")
+    hashed.update(payload)  # a vector of 128 MiB is not copied to stand behind its label
+    return Digest(hashed.digest())
 
 
 def sites_hash(sites: Sequence[SiteId]) -> Digest:

@@ -8,20 +8,20 @@ keystream with eight neighbours, where whole keystreams one after another reach 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CTR
+from numpy.typing import NDArray
 
-from protocol.secagg.ring import ELEMENT_BYTES, Residues
+from protocol.secagg.ring import Octets, Packed
 
 CHUNK_BYTES = 128 << 10  # chunk, keystream and zeros share a 512 KiB cache; 256 KiB gains 1 %
 _ZEROS = bytes(CHUNK_BYTES)
 _BLOCK_BYTES = 16  # update_into wants room for all but one byte of another block
 _FIRST_COUNTER = bytes(16)  # a key masks one vector of one round, so every stream starts at zero
-_LITTLE_ENDIAN = np.dtype("<u8")
 _Fill: TypeAlias = Callable[[memoryview, bytearray], int]
 
 
@@ -33,24 +33,22 @@ class MaskKeys:
     subtracted: tuple[bytes, ...] = field(repr=False)
 
 
-def mask(vector: Residues, keys: MaskKeys) -> Residues:
-    """Return `vector` plus and minus the keystreams, modulo 2^64, in a new array.
+def mask(vector: Packed, keys: MaskKeys) -> Packed:
+    """Return `vector` plus and minus the keystreams, in new memory.
 
-    Shapes: vector (d,), d >= 0. A keystream is read as little-endian 64-bit residues.
+    A keystream is read as the vector is: 64-bit elements, then 32-bit ones, little-endian.
     """
-    if not keys.added and not keys.subtracted:
-        return vector.copy()
-    masked = np.empty(vector.shape, np.uint64)
+    masked = Packed(vector.layout, vector.octets.copy())
     stream = bytearray(CHUNK_BYTES + _BLOCK_BYTES - 1)
-    residues = np.frombuffer(stream, _LITTLE_ENDIAN, CHUNK_BYTES // ELEMENT_BYTES)
+    octets = np.frombuffer(stream, np.uint8)
     steps = _steps(keys)
-    for start in range(0, vector.size, residues.size):
-        given, chunk = (each[start : start + residues.size] for each in (vector, masked))
-        zeros, keystream = memoryview(_ZEROS)[: chunk.nbytes], residues[: chunk.size]
+    for start in range(0, vector.layout.octets, CHUNK_BYTES):
+        stop = min(start + CHUNK_BYTES, vector.layout.octets)
+        zeros, pieces = memoryview(_ZEROS)[: stop - start], _paired(masked, octets, start, stop)
         for fill, combine in steps:
             fill(zeros, stream)
-            combine(given, keystream, out=chunk)
-            given = chunk
+            for chunk, keystream in pieces:
+                combine(chunk, keystream, out=chunk)
     return masked
 
 
@@ -60,6 +58,17 @@ def join(keys: Sequence[MaskKeys]) -> MaskKeys:
         tuple(key for each in keys for key in each.added),
         tuple(key for each in keys for key in each.subtracted),
     )
+
+
+def _paired(
+    masked: Packed, stream: Octets, start: int, stop: int
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return the pieces of a chunk, each with its part of the keystream."""
+    paired, offset = [], 0
+    for piece in masked.pieces(start, stop):
+        paired.append((piece, stream[offset : offset + piece.nbytes].view(piece.dtype)))
+        offset += piece.nbytes
+    return paired
 
 
 def _steps(keys: MaskKeys) -> list[tuple[_Fill, np.ufunc]]:

@@ -46,7 +46,7 @@ from protocol.secagg.messages import (
     SiteMessage,
     Survivors,
 )
-from protocol.secagg.ring import to_wire
+from protocol.secagg.ring import pack, to_wire
 from protocol.secagg.site_states import (
     LEGAL,
     AwaitingAdverts,
@@ -169,8 +169,9 @@ def _open(state: AwaitingDeliveries, message: Deliveries) -> _Step:
     check_session(message, standing.session)
     dealers = tuple(delivery.dealer for delivery in message.deliveries)
     _check_list(standing, dealers, dealing.adverts)  # SPEC 4.6.3: U2 within U1
+    own = share_private_key(state.secrets)
     held = {
-        delivery.dealer: open_delivery(dealing, standing.site, state.secrets, delivery)
+        delivery.dealer: open_delivery(dealing, standing.site, own, delivery)
         for delivery in message.deliveries
     }
     keys = _mask_keys(state, dealers)
@@ -201,7 +202,7 @@ def _mask(state: AwaitingContribution, message: Contribution) -> _Step:
         standing.site,
         state.adverts_hash,
         sites_hash(state.dealers),
-        to_wire(mask(vector, state.mask_keys)),
+        to_wire(mask(pack(vector, standing.descriptor.narrow), state.mask_keys)),
     )
     after = AwaitingSurvivors(standing, state.adverts_hash, state.dealers, state.held)
     return after, (sign_message(masked, standing.key),)

@@ -28,11 +28,11 @@ from protocol.secagg.fields import (
     read_site,
 )
 from protocol.secagg.hashing import labelled_hash
-from protocol.secagg.ring import ELEMENT_BYTES
+from protocol.secagg.ring import WIDE_BYTES
 from protocol.secagg.sharing import SHARE_BYTES
 
 SEALED_BYTES = 2 * SHARE_BYTES + 16  # two shares and the tag of ChaCha20-Poly1305
-MAX_VECTOR_BYTES = MAX_LENGTH * ELEMENT_BYTES
+MAX_VECTOR_BYTES = MAX_LENGTH * WIDE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,8 @@ class SealedPair:
     @property
     def leaf(self) -> Digest:
         """Return the hash under which the dealer signs this pair."""
-        writer = Writer()
-        self.write(writer)
-        return labelled_hash("sealed-pair", writer.finish())
+        parts = (self.self_mask_commitment, self.mask_seed_commitment, self.sealed)
+        return labelled_hash("sealed-pair", self.receiver.to_bytes(2, "big") + b"".join(parts))
 
     def write(self, writer: Writer) -> None:
         """Append the fields."""
@@ -149,7 +148,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class MaskedVector:
-    """R2, site to coordinator: its vector plus masks, d little-endian 64-bit residues."""
+    """R2, site to coordinator: its vector plus masks, as SPEC 4.5 lays it out."""
 
     session: SessionId
     site: SiteId

@@ -18,12 +18,12 @@ from protocol.secagg.keys import (
 )
 from protocol.secagg.masking import MaskKeys, join, mask
 from protocol.secagg.messages import Advert
-from protocol.secagg.ring import Residues
+from protocol.secagg.ring import Packed
 from protocol.secagg.sharing import point, recover, weights_at_zero
 
 
-def unmask(state: CollectingReveals) -> Residues:
-    """Return the sum of the cohort's vectors, shape (d,).
+def unmask(state: CollectingReveals) -> Packed:
+    """Return the sum of the cohort's vectors.
 
     Precondition: len(state.reveals) >= t.
 

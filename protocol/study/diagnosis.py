@@ -68,6 +68,7 @@ EXAMPLES: Mapping[str, str] = {
     "expires": "expires = 2030-12-31",
     "unit": 'a name such as "person"',
     "max_rows_per_unit": "max_rows_per_unit = 1",
+    "max_rows_per_site": "max_rows_per_site = 100000",
     "budget": "[budget] with epsilon = 1.0 and delta = 1e-6",
     "epsilon": "epsilon = 1.0",
     "delta": "delta = 1e-6",

@@ -34,6 +34,7 @@ from protocol.study.quantities import (
 )
 
 MAX_ROWS_PER_UNIT = 1_000_000
+MAX_ROWS_PER_SITE = 2**33  # more than there are people
 MAX_VISITS = 13  # the weights of transitions are shares of lcm(1, .., visits - 1)
 MAX_WEIGHTS = 100_000
 DEFAULT_DELTA = Decimal("0.000001")
@@ -88,10 +89,15 @@ class Section(BaseModel):
 
 
 class Unit(Section):
-    """Whose presence in the data is protected: by default one person."""
+    """Whose presence in the data is protected: by default one person.
+
+    `max_rows_per_site` is a public promise: a site that holds more takes no part. What is surely
+    small then travels in half the bytes (SPEC 9.8).
+    """
 
     name: FilledText = "person"
     max_rows_per_unit: StrictInt = Field(default=1, ge=1, le=MAX_ROWS_PER_UNIT)
+    max_rows_per_site: StrictInt | None = Field(default=None, ge=1, le=MAX_ROWS_PER_SITE)
 
 
 class Budget(Section):
@@ -162,6 +168,11 @@ class Cohort(Section):
     def noise_shares(self) -> int:
         """Return how many sites' noise is counted on: the smallest cohort less the colluders."""
         return self.n_min - self.tolerated_colluders
+
+    @property
+    def most_sites(self) -> int:
+        """Return the largest roster that can run this study: 2t > n + c, and 200."""
+        return min(MAX_SITES, 2 * self.threshold - self.tolerated_colluders - 1)
 
     def check_roster_size(self, sites: int) -> None:
         """Check that a roster of `sites` can run this study: n_min <= n and 2t > n + c.

@@ -233,7 +233,10 @@ class Study(Section):
 def _document(study: Study) -> Json:
     drawing = drawing_of(study.variables, study.graph, study.time)
     named = {"latent": drawing.latent, "site_specific": study.graph.site_specific}
+    unit = _fields(study.unit)
     return _fields(study) | {
+        # Left out if not stated, so that studies from before it was known keep their hash.
+        "unit": {name: value for name, value in unit.items() if value is not None},
         "budget": _fields(study.budget) | {"delta": decimal_text(study.budget.delta_or_default)},
         "graph": {
             "edges": [*texts_of(drawing)],

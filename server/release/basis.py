@@ -143,7 +143,7 @@ def terms_of(study: Study, plan: StatisticsPlan, roster: Roster) -> RoundTerms:
         roster_hash=roster.hash,
         study_hash=study.hash,
         plan_hash=plan.hash,
-        length=plan.length,
+        layout=plan.layout,
         threshold=study.cohort.threshold,
         n_min=study.cohort.n_min,
         colluders=study.cohort.tolerated_colluders,

@@ -215,6 +215,7 @@ def _descriptor(
         study_hash=study.hash,
         plan_hash=plan.hash,
         length=plan.length,
+        narrow=plan.layout.narrow,
         threshold=study.cohort.threshold,
         n_min=study.cohort.n_min,
         colluders=study.cohort.tolerated_colluders,

@@ -14,7 +14,13 @@ from protocol.secagg import coordinator, site
 from protocol.secagg.coordinator import CollectingReveals, StepClosed
 from protocol.secagg.dealing import open_delivery
 from protocol.secagg.hashing import sites_hash
-from protocol.secagg.keys import mask_private_key, pair_mask_key, public_half, self_mask_key
+from protocol.secagg.keys import (
+    mask_private_key,
+    pair_mask_key,
+    public_half,
+    self_mask_key,
+    share_private_key,
+)
 from protocol.secagg.masking import MaskKeys, mask
 from protocol.secagg.messages import (
     Advert,
@@ -32,7 +38,7 @@ from protocol.secagg.messages import (
     decode_request,
     encode_message,
 )
-from protocol.secagg.ring import Residues, from_wire
+from protocol.secagg.ring import Packed, from_wire, unpack
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.secagg.sharing import PRIME, point, recover, split, weights_at_zero
 from protocol.secagg.site import (
@@ -192,7 +198,7 @@ def test_sites_that_were_shown_other_adverts_cannot_open_each_others_shares() ->
     leaves = (*shares.leaves, shares.leaves[0])
     delivery = Delivery(SiteId(1), shares.pairs[0], leaves, shares.signature)
     with pytest.raises(PeerError) as refused:
-        open_delivery(mine.dealing, SiteId(0), mine.secrets, delivery)
+        open_delivery(mine.dealing, SiteId(0), share_private_key(mine.secrets), delivery)
     assert refused.value.code == "bad-signature"
 
 
@@ -395,7 +401,7 @@ def test_the_sum_without_a_site_that_dropped_out_late_is_exact() -> None:
     assert (outcome.complete.sum == total(WORLD, range(6))).all()
 
 
-def stripped_of_pairs(vector: Residues, mask_seed: bytes, adverts: Adverts) -> Residues:
+def stripped_of_pairs(vector: Packed, mask_seed: bytes, adverts: Adverts) -> Packed:
     """Return site 6's masked vector less its pair masks, as the coordinator may compute it."""
     private = mask_private_key(mask_seed, SESSION)
     keys = tuple(
@@ -418,10 +424,12 @@ def test_a_vector_that_arrives_after_its_mask_seed_was_revealed_stays_hidden() -
     recovered = recover(weights, shares[:5])[1:]
     assert isinstance(network.state, CollectingReveals)
     assert isinstance(late, MaskedVector)
-    bare = stripped_of_pairs(from_wire(late.vector), recovered, network.state.dealt.adverts)
-    assert (bare != WORLD.vector(6)).all()
+    masked = from_wire(late.vector, WORLD.descriptor.layout)
+    bare = stripped_of_pairs(masked, recovered, network.state.dealt.adverts)
+    assert (unpack(bare) != WORLD.vector(6)).all()
     seed = dealing_state(at_step(WORLD, 2), 6).secrets.self_mask
-    assert (mask(bare, MaskKeys((), (self_mask_key(seed, SESSION),))) == WORLD.vector(6)).all()
+    own = mask(bare, MaskKeys((), (self_mask_key(seed, SESSION),)))
+    assert (unpack(own) == WORLD.vector(6)).all()
 
 
 def test_a_reveal_holds_one_share_of_each_dealer_and_never_both() -> None:
@@ -479,4 +487,4 @@ def test_a_site_that_gave_no_vector_holds_no_seed_to_be_asked_for() -> None:
 def test_the_vector_that_leaves_a_site_is_not_its_own() -> None:
     answer = answers_of(at_step(WORLD, 2))[0]
     assert isinstance(answer, MaskedVector)
-    assert not np.isin(from_wire(answer.vector), WORLD.vector(0)).any()
+    assert not np.isin(WORLD.residues(answer.vector), WORLD.vector(0)).any()

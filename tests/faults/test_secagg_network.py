@@ -7,7 +7,6 @@ import pytest
 from protocol.errors import CohortError
 from protocol.identifiers import SiteId
 from protocol.secagg.messages import MaskedVector
-from protocol.secagg.ring import from_wire
 from protocol.secagg.transcript import decode, verify_transcript
 from tests.support.secagg_network import (
     STEPS,
@@ -182,6 +181,6 @@ def test_the_same_vector_is_masked_anew_in_every_round() -> None:
         for transcript in (run(WORLD).transcript, run(WORLD.issue(counter=2)).transcript)
     ]
     for position in range(5):
-        first, second = (from_wire(vectors[SiteId(position)]) for vectors in masked)
+        first, second = (WORLD.residues(vectors[SiteId(position)]) for vectors in masked)
         assert (first != second).all()
         assert (first != WORLD.vector(position)).all()

@@ -57,20 +57,24 @@ def few(element: st.SearchStrategy[_T]) -> st.SearchStrategy[tuple[_T, ...]]:
     return st.lists(element, max_size=4).map(tuple)
 
 
-descriptors = st.builds(
-    Descriptor,
-    counter=st.integers(0, 2**64 - 1),
-    roster_hash=digests,
-    study_hash=digests,
-    plan_hash=digests,
-    length=st.integers(0, MAX_LENGTH),
-    threshold=st.integers(0, 200),
-    n_min=st.integers(0, 200),
-    colluders=st.integers(0, 200),
-    deadline=st.integers(0, 2**64 - 1),
-    width=st.integers(0, 255),
-    protocol_version=st.integers(0, 2**16 - 1),
-)
+def descriptors_of(length: int) -> st.SearchStrategy[Descriptor]:
+    return st.builds(
+        Descriptor,
+        counter=st.integers(0, 2**64 - 1),
+        roster_hash=digests,
+        study_hash=digests,
+        plan_hash=digests,
+        length=st.just(length),
+        narrow=st.integers(0, length),
+        threshold=st.integers(0, 200),
+        n_min=st.integers(0, 200),
+        colluders=st.integers(0, 200),
+        deadline=st.integers(0, 2**64 - 1),
+        protocol_version=st.integers(0, 2**16 - 1),
+    )
+
+
+descriptors = st.integers(0, MAX_LENGTH).flatmap(descriptors_of)
 adverts = st.builds(Advert, sessions, sites, keys, keys, digests, signatures)
 pairs = st.builds(
     SealedPair, sites, digests, digests, st.binary(min_size=SEALED_BYTES, max_size=SEALED_BYTES)

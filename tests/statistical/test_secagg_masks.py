@@ -9,13 +9,13 @@ import pytest
 from scipy import stats
 
 from protocol.secagg.messages import MaskedVector
-from protocol.secagg.ring import Residues, from_wire
+from protocol.secagg.ring import Residues
 from protocol.secagg.site import AwaitingContribution, Contribution, advance
 from tests.support.secagg_network import Consortium, at_step, consortium, request_for
 
 ALPHA = 1e-4
 LENGTH = 40_000
-WORLD = consortium(3, length=LENGTH)
+WORLD = consortium(3, length=LENGTH, narrow=0)
 NEXT = WORLD.issue(counter=2)
 
 
@@ -34,7 +34,7 @@ def masked(world: Consortium, position: int, vector: Residues) -> Residues:
     assert isinstance(state, AwaitingContribution)
     _, (sent,) = advance(state, Contribution(vector))
     assert isinstance(sent, MaskedVector)
-    return from_wire(sent.vector)
+    return world.residues(sent.vector)
 
 
 ZEROS = np.zeros(LENGTH, np.uint64)

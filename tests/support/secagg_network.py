@@ -33,7 +33,7 @@ from protocol.secagg.messages import (
     decode_request,
     encode_message,
 )
-from protocol.secagg.ring import Residues
+from protocol.secagg.ring import Residues, from_wire, pack, unpack
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.secagg.site import AwaitingContribution, AwaitingInvitation, Contribution, SiteState
 from protocol.secagg.transcript import Header, decode, encode_event, encode_header, replay
@@ -166,7 +166,12 @@ class Consortium:
     def vector(self, position: int) -> Residues:
         """Return one site's own vector, shape (d,), anywhere in the ring."""
         source = np.random.default_rng([position, *self.seed.encode()])
-        return source.integers(0, 2**64, self.descriptor.length, np.uint64, endpoint=False)
+        anywhere = source.integers(0, 2**64, self.descriptor.length, np.uint64, endpoint=False)
+        return wrapped(anywhere, self.descriptor.narrow)
+
+    def residues(self, encoded: bytes) -> Residues:
+        """Return the residues of a vector on the wire."""
+        return unpack(from_wire(encoded, self.descriptor.layout))
 
     def issue(self, **changes: int | bytes) -> "Consortium":
         """Return the same consortium in another round."""
@@ -178,6 +183,7 @@ def consortium(
     n: int = 5,
     *,
     length: int = 7,
+    narrow: int = 3,
     threshold: int | None = None,
     n_min: int | None = None,
     colluders: int = 0,
@@ -195,6 +201,7 @@ def consortium(
         study_hash=Digest(secret(seed, "study", 0)),
         plan_hash=Digest(secret(seed, "plan", 0)),
         length=length,
+        narrow=min(narrow, length),
         threshold=t,
         n_min=t if n_min is None else n_min,
         colluders=colluders,
@@ -221,7 +228,7 @@ def terms_of(descriptor: Descriptor) -> RoundTerms:
         descriptor.roster_hash,
         descriptor.study_hash,
         descriptor.plan_hash,
-        descriptor.length,
+        descriptor.layout,
         descriptor.threshold,
         descriptor.n_min,
         descriptor.colluders,
@@ -385,7 +392,12 @@ def total(world: Consortium, cohort: Iterable[int]) -> Residues:
     summed = np.zeros(world.descriptor.length, np.uint64)
     for position in cohort:
         summed += world.vector(position)
-    return summed
+    return wrapped(summed, world.descriptor.narrow)
+
+
+def wrapped(residues: Residues, narrow: int) -> Residues:
+    """Return the residues with the last `narrow` of them modulo 2^32, as signed integers."""
+    return unpack(pack(residues, narrow))
 
 
 def run(world: Consortium, *faults: Fault) -> Outcome:

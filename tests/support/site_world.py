@@ -260,6 +260,7 @@ class World:
             study_hash=self.study.hash,
             plan_hash=self.plan.hash,
             length=self.plan.length,
+            narrow=self.plan.layout.narrow,
             threshold=cohort.threshold,
             n_min=cohort.n_min,
             colluders=cohort.tolerated_colluders,

@@ -12,12 +12,13 @@ from protocol.errors import UsageError
 from protocol.privacy.plan import compile_plan
 from protocol.privacy.residuals import residual_table
 from protocol.privacy.statistics import statistics_of
+from protocol.study.document import parse_study
 from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from protocol.study.study import Study
 from tests.support.tables_mixed import mixed_study, visits_study
 from tests.support.tables_source import GOOD, open_records
-from tests.support.tables_study import ward_study
+from tests.support.tables_study import STUDY, ward_study
 
 
 class Everyone:
@@ -87,6 +88,17 @@ def test_more_records_than_the_ring_holds_are_refused() -> None:
         measure(compile_plan(study), study, everyone(2**53))
     assert refused.value.code == "too-many-rows"
     assert str(2**53) not in str(refused.value)
+
+
+def test_a_site_with_more_rows_than_the_study_promises_takes_no_part() -> None:
+    text = STUDY.format(rows=1)
+    study = parse_study(text.replace("max_rows_per_unit = 1", "max_rows_per_site = 5"))
+    plan = compile_plan(study)
+    measure(plan, study, everyone(5))
+    with pytest.raises(UsageError) as refused:
+        measure(plan, study, everyone(6))
+    assert refused.value.code == "too-many-rows"
+    assert "max_rows_per_site = 5" in str(refused.value)
 
 
 def test_the_limit_leaves_room_for_two_hundred_sites() -> None:

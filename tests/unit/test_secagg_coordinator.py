@@ -120,7 +120,7 @@ def test_the_state_given_stays_as_it_was(step: int) -> None:
     after(state, *answers.values())
     assert answered(state) == frozenset()
     if isinstance(state, CollectingVectors):
-        assert not state.masked.total.any()
+        assert not state.masked.total.octets.any()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -189,7 +189,7 @@ def test_a_false_answer_is_refused_and_its_sender_named(
 
 SECOND: dict[int, dict[str, Any]] = {
     0: {"self_mask_commitment": OTHER},
-    2: {"vector": bytes(56)},
+    2: {"vector": bytes(WORLD.descriptor.layout.octets)},
 }
 
 

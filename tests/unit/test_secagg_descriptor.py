@@ -22,8 +22,8 @@ OTHER = Digest(bytes(32))
 
 
 def test_the_encoding_has_the_length_that_the_specification_states() -> None:
-    assert len(DESCRIPTOR.encode()) == 125
-    assert len(WORLD.signed.encode()) == 189
+    assert len(DESCRIPTOR.encode()) == 128
+    assert len(WORLD.signed.encode()) == 192
 
 
 def test_decoding_gives_back_the_signed_descriptor() -> None:
@@ -38,7 +38,7 @@ def test_decoding_gives_back_the_signed_descriptor() -> None:
         {"study_hash": OTHER},
         {"plan_hash": OTHER},
         {"length": 8},
-        {"width": 32},
+        {"narrow": 4},
         {"threshold": 5},
         {"n_min": 5},
         {"colluders": 0},
@@ -61,11 +61,11 @@ def test_stricter_rules_than_the_study_are_accepted() -> None:
 
 REFUSED: dict[str, dict[str, Any]] = {
     "unsupported-version": {"protocol_version": 2},
-    "unsupported-width": {"width": 32},
     "other-roster": {"roster_hash": OTHER},
     "other-study": {"study_hash": OTHER},
     "other-plan": {"plan_hash": OTHER},
     "other-length": {"length": 8},
+    "other-widths": {"narrow": 2},
     "cohort-below-policy": {"n_min": 3},
     "threshold-below-policy": {"threshold": 3},
     "colluders-below-policy": {"colluders": 0},

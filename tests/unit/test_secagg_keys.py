@@ -1,7 +1,7 @@
 """Keys: agreement of a pair, separation by label, session and site, and refused points."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from protocol.errors import PeerError
 from protocol.identifiers import PublicKey, SessionId, SiteId
@@ -100,6 +100,12 @@ def test_a_point_of_low_order_is_refused(number: int) -> None:
     with pytest.raises(PeerError, match="low order") as refused:
         check_exchange_key(PublicKey(number.to_bytes(32, "little")))
     assert refused.value.code == "bad-exchange-key"
+
+
+@pytest.mark.parametrize("number", LOW_ORDER, ids=hex)
+def test_any_key_makes_nothing_with_a_point_of_low_order(number: int) -> None:
+    with pytest.raises(ValueError, match="shared key"):
+        ALICE.exchange(X25519PublicKey.from_public_bytes(number.to_bytes(32, "little")))
 
 
 @pytest.mark.parametrize("number", [CURVE_PRIME, CURVE_PRIME + 9, 2**255 + 9, 2**256 - 1], ids=hex)

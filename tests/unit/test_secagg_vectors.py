@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from protocol.secagg.keys import (
 )
 from protocol.secagg.masking import MaskKeys, mask
 from protocol.secagg.messages import decode_message, encode_message
-from protocol.secagg.ring import from_wire, to_wire
+from protocol.secagg.ring import Layout, Packed, from_wire, pack, to_wire
 from protocol.secagg.roster import parse_roster
 from protocol.secagg.sharing import recover, split, weights_at_zero
 from protocol.secagg.transcript import verify_transcript
@@ -88,7 +89,8 @@ def sharing(inputs: Inputs, outputs: Inputs) -> None:
 
 def masking(inputs: Inputs, outputs: Inputs) -> None:
     chosen = MaskKeys(bytes_of(inputs["added"]), bytes_of(inputs["subtracted"]))
-    vector = from_wire(bytes.fromhex(inputs["vector"]))
+    layout = Layout(inputs["length"], inputs["narrow"])
+    vector = from_wire(bytes.fromhex(inputs["vector"]), layout)
     assert to_wire(mask(vector, chosen)).hex() == outputs["masked"]
 
 
@@ -104,9 +106,12 @@ def round_(inputs: Inputs, outputs: Inputs | None) -> None:
     assert outputs is not None
     assert list(complete.cohort) == outputs["cohort"]
     assert list(complete.dropped) == outputs["dropped"]
-    assert to_wire(complete.sum).hex() == outputs["sum"]
-    vectors = [from_wire(each) for each in bytes_of(inputs["vectors"])]
-    assert (complete.sum == sum(vectors[site] for site in complete.cohort)).all()
+    layout = complete.opening.descriptor.layout
+    summed = pack(complete.sum, layout.narrow)
+    assert to_wire(summed).hex() == outputs["sum"]
+    vectors = [from_wire(each, layout) for each in bytes_of(inputs["vectors"])]
+    added = reduce(Packed.__add__, (vectors[site] for site in complete.cohort))
+    assert (summed.octets == added.octets).all()
 
 
 ROSTER: bytes = json.loads((FOLDER / "descriptor.json").read_text(encoding="utf-8"))[0]["outputs"][

@@ -115,6 +115,7 @@ def invitation(place: Place) -> bytes:
         study_hash=study.hash,
         plan_hash=plan.hash,
         length=plan.length,
+        narrow=plan.layout.narrow,
         threshold=study.cohort.threshold,
         n_min=study.cohort.n_min,
         colluders=study.cohort.tolerated_colluders,

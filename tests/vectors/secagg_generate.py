@@ -29,7 +29,7 @@ from protocol.secagg.keys import (
 )
 from protocol.secagg.masking import MaskKeys, mask
 from protocol.secagg.messages import decode_message, encode_message
-from protocol.secagg.ring import to_wire
+from protocol.secagg.ring import Residues, pack, to_wire
 from protocol.secagg.sharing import PRIME, split
 from protocol.secagg.transcript import decode, encode_event, encode_header, verify_transcript
 from tests.support.secagg_network import Consortium, LoseAnswer, consortium, flip, run, secret
@@ -177,23 +177,31 @@ def _sharing() -> list[Case]:
 
 def _masking() -> list[Case]:
     keys = [bytes([number]) * 32 for number in range(3)]
-    vector = np.array([0, 1, 2**64 - 1, 2**63, 5], np.uint64)
+    residues = np.array([0, 1, 2**64 - 1, 2**63, 5], np.uint64)
     return [
         _case(
             name,
             {
-                "vector": to_wire(vector).hex(),
+                "length": residues.size,
+                "narrow": narrow,
+                "vector": to_wire(pack(residues, narrow)).hex(),
                 "added": [key.hex() for key in added],
                 "subtracted": [key.hex() for key in subtracted],
             },
-            {"masked": to_wire(mask(vector, MaskKeys(tuple(added), tuple(subtracted)))).hex()},
+            {"masked": _masked(residues, narrow, MaskKeys(tuple(added), tuple(subtracted)))},
         )
-        for name, added, subtracted in (
-            ("one keystream added", keys[:1], []),
-            ("one keystream subtracted", [], keys[:1]),
-            ("two added, one subtracted", keys[:2], keys[2:]),
+        for name, narrow, added, subtracted in (
+            ("one keystream added", 0, keys[:1], []),
+            ("one keystream subtracted", 0, [], keys[:1]),
+            ("two added, one subtracted", 0, keys[:2], keys[2:]),
+            ("three of 64 bits, two of 32", 2, keys[:2], keys[2:]),
+            ("all of 32 bits", 5, keys[:2], keys[2:]),
         )
     ]
+
+
+def _masked(residues: Residues, narrow: int, keys: MaskKeys) -> str:
+    return to_wire(mask(pack(residues, narrow), keys)).hex()
 
 
 def _messages() -> list[Case]:
@@ -239,16 +247,20 @@ def _round() -> Case:
     inputs = {
         "signing_keys": [key.private_bytes_raw().hex() for key in issued.keys],
         "entropy": [issued.invited(place).entropy.hex() for place in range(4)],
-        "vectors": [to_wire(issued.vector(place)).hex() for place in range(4)],
+        "vectors": [_wire(issued, issued.vector(place)) for place in range(4)],
         "lost": "the masked vector of site 3",
     }
     outputs = {
         "transcript": outcome.transcript.hex(),
         "cohort": list(outcome.complete.cohort),
         "dropped": list(outcome.complete.dropped),
-        "sum": to_wire(outcome.complete.sum).hex(),
+        "sum": _wire(issued, outcome.complete.sum),
     }
     return _case("four sites, one lost before its vector arrived", inputs, outputs)
+
+
+def _wire(issued: Consortium, residues: Residues) -> str:
+    return to_wire(pack(residues, issued.descriptor.narrow)).hex()
 
 
 def _bad_rounds() -> list[Case]:
