@@ -1,9 +1,11 @@
-"""The noise of one site: OpenDP's exact discrete Gaussian, fresh from the operating system.
+"""The noise of one site: exact discrete Gaussians, fresh from the operating system.
 
-With `protocol/privacy/conversion.py` the only importer of opendp. Nothing here can be seeded:
-noise that can be drawn again protects no one.
+OpenDP says what a scale costs and is the reference that the sampler is tested against. With
+`protocol/privacy/conversion.py` this is the only importer of opendp. Noise that can be drawn
+again protects no one: only tests give other random bytes than the operating system's.
 """
 
+import os
 from fractions import Fraction
 from math import isclose, sqrt
 
@@ -14,6 +16,7 @@ from opendp.measurements import make_gaussian
 from opendp.metrics import l2_distance
 from opendp.mod import Measurement, enable_features
 
+from client.measure.discrete_gaussian import Entropy, sample
 from protocol.privacy.plan import Block, StatisticsPlan
 
 Integers = NDArray[np.int64]  # shape (plan.length,), in plan order
@@ -21,7 +24,9 @@ Integers = NDArray[np.int64]  # shape (plan.length,), in plan order
 enable_features("contrib")  # by its parts: opendp.prelude would load scikit-learn, if it is there
 
 
-def add_noise(plan: StatisticsPlan, statistics: Integers) -> Integers:
+def add_noise(
+    plan: StatisticsPlan, statistics: Integers, entropy: Entropy = os.urandom
+) -> Integers:
     """Return `statistics` with N_Z(0, s^2) added to every element, s the scale of its block.
 
     Each call draws anew: a second call on the same statistics is a second release.
@@ -31,19 +36,18 @@ def add_noise(plan: StatisticsPlan, statistics: Integers) -> Integers:
     """
     noisy = statistics.copy()
     for scale in sorted({block.site_scale for block in plan.blocks}):
-        release = gaussian(scale)
         blocks = [block for block in plan.blocks if block.site_scale == scale]
         for block in blocks:
-            check_cost(release, block, plan.noise_shares)
+            check_cost(gaussian(scale), block, plan.noise_shares)
         places = np.concatenate([np.arange(b.offset, b.offset + b.size) for b in blocks])
-        noisy[places] = release(statistics[places].tolist())
+        noisy[places] += sample(scale, places.size, entropy)
     return noisy
 
 
 def gaussian(scale: Fraction) -> Measurement:
     """Return OpenDP's measurement: a vector of 64-bit integers plus N_Z(0, scale^2) each.
 
-    It saturates at the ends of int64, which the plan keeps out of reach. `scale` is a multiple
+    `scale` is a multiple
     of 2^-16 below 2^37, as in every plan, and so a double without rounding.
     """
     return make_gaussian(

@@ -53,7 +53,7 @@ def discrete_gaussian(scales: Reals, source: Generator) -> Integers:
 def site_noise(plan: StatisticsPlan, runs: int) -> Integers:
     """Return what `add_noise` of the honest sites sums to in `runs` rounds, (runs, plan.length).
 
-    All rounds of a block are one long block, so that OpenDP is called once per scale and site.
+    All rounds of a block are one long block, so that the sampler is called once per scale and site.
     """
     blocks = tuple(
         replace(block, shape=(runs, *block.shape), offset=runs * block.offset)

@@ -34,7 +34,7 @@ SITE_BATCH = 200
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Audit the noise of whole plans at length.")
     parser.add_argument("--runs", type=int, default=400_000, help="releases of each data set")
-    parser.add_argument("--site-runs", type=int, default=4_000, help="the same, OpenDP's noise")
+    parser.add_argument("--site-runs", type=int, default=4_000, help="the same, noise as at a site")
     chosen = parser.parse_args(arguments)
     for lines in (plan_rows(chosen.runs, chosen.site_runs), fault_rows(chosen.runs // 4)):
         for cells in lines:
@@ -60,7 +60,7 @@ def plan_rows(runs: int, site_runs: int) -> Iterator[Sequence[str]]:
         yield name, f"{plan.epsilon:.2f}", real, *_proved(found[0]), f"{most:.2f}"
         game = site_game(plan, absent, present)
         site = play(game, site_runs, float(plan.delta), default_rng(SEED), batch=SITE_BATCH)
-        yield f"{name}, OpenDP", f"{plan.epsilon:.2f}", real, *_proved(site), ""
+        yield f"{name}, as at a site", f"{plan.epsilon:.2f}", real, *_proved(site), ""
 
 
 def fault_rows(runs: int) -> Iterator[Sequence[str]]:
