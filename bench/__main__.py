@@ -12,12 +12,8 @@ from rich.table import Table
 
 from bench.harness import Measurement
 
-SUBJECTS = (
-    "mask",
-    "aggregation",
-    "measurement",
-    "sampling",
-)  # modules of this package, each with run()
+# Modules of this package, each with run().
+SUBJECTS = ("mask", "aggregation", "noise", "measurement", "sampling")
 PRODUCTION = "production"  # takes ten minutes and a few GB of disk, and
 UTILITY = "utility"  # half an hour: so these are only run by name
 
