@@ -4,8 +4,8 @@ import os
 from fractions import Fraction
 
 from bench.harness import Measurement, cpu_seconds, interleaved
-from client.measure.discrete_gaussian import sample
 from client.measure.noise import gaussian
+from protocol.privacy.discrete_gaussian import sample
 
 DRAWS = 1_000_000
 REFERENCE = 100_000  # of OpenDP's, scaled up: it takes 15 s for all

@@ -87,7 +87,7 @@ format = "concause-policy/1"
 # Public keys of those who may approve a study.
 approvers = [{_text(approver)}]
 
-# How sums may be made private: "masking".
+# How sums may be made private: "masking", "aggregators".
 aggregation = []
 
 # Optional limits on what may be approved at all.

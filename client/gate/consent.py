@@ -27,6 +27,7 @@ from protocol.privacy.plan import StatisticsPlan, compile_plan
 from protocol.secagg.descriptor import RoundTerms
 from protocol.secagg.roster import Roster
 from protocol.study.study import Study
+from protocol.terms import terms_of
 
 
 class SnapshotSource(CountSource, Protocol):
@@ -73,16 +74,7 @@ class Consent:
     @property
     def terms(self) -> RoundTerms:
         """Return what a round must say for the site to take part."""
-        cohort = self.study.cohort
-        return RoundTerms(
-            roster_hash=self.roster.hash,
-            study_hash=self.study.hash,
-            plan_hash=self.plan.hash,
-            layout=self.plan.layout,
-            threshold=cohort.threshold,
-            n_min=cohort.n_min,
-            colluders=cohort.tolerated_colluders,
-        )
+        return terms_of(self.study, self.plan, self.roster)
 
 
 class Consents:

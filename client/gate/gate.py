@@ -34,8 +34,9 @@ from protocol.secagg.messages import (
     encode_message,
 )
 from protocol.secagg.ring import to_ring
-from protocol.secagg.site import advance
-from protocol.secagg.site_states import AwaitingInvitation, Contribution, SiteState
+from protocol.secagg.rounds import MemberState, answer, invited
+from protocol.secagg.site_states import AwaitingInvitation, Contribution
+from protocol.secagg.split_site import AwaitingParticipants
 
 ENTROPY_BYTES = 32
 _INCIDENT_BYTES = 8
@@ -54,7 +55,7 @@ class LiveRound:
     """A round whose secrets are in memory: its state, and the last exchange, word for word."""
 
     descriptor: Descriptor
-    state: SiteState
+    state: MemberState
     request: bytes = field(repr=False)
     answer: bytes = field(repr=False)
 
@@ -94,10 +95,10 @@ class Gate:
             if live is not None and live.request == body:
                 return live.answer
             descriptor, state, message = self._step(request, live, now)
-            answer = encode_message(message)
-            self._live[request.session] = LiveRound(descriptor, state, body, answer)
+            encoded = encode_message(message)
+            self._live[request.session] = LiveRound(descriptor, state, body, encoded)
             self._note_answer(message, descriptor)
-            return answer
+            return encoded
 
     def refuse(self, error: Exception, body: bytes, *, now: int) -> Refusal:
         """Record that a request was not answered, and return what may be said about it."""
@@ -148,17 +149,19 @@ class Gate:
 
     def _step(
         self, request: CoordinatorMessage, live: LiveRound | None, now: int
-    ) -> tuple[Descriptor, SiteState, SiteMessage]:
+    ) -> tuple[Descriptor, MemberState, SiteMessage]:
         if isinstance(request, Invitation):
             return request.signed.descriptor, *self._advertise(request, now)
         if live is None:
             raise self._absent(request.session)
         _check_deadline(live.descriptor, now)
         match request:
+            case Adverts() if isinstance(live.state, AwaitingParticipants):
+                return live.descriptor, *self._contribute(live, request, now)
             case Adverts():
                 return live.descriptor, *self._share(live, request, now)
             case Deliveries():
-                return live.descriptor, *self._mask(live, request, now)
+                return live.descriptor, *self._contribute(live, request, now)
             case Survivors():
                 return live.descriptor, *self._agree(live, request, now)
             case Quorum():
@@ -173,12 +176,12 @@ class Gate:
                 study=descriptor.study_hash.hex(),
             )
 
-    def _advertise(self, invitation: Invitation, now: int) -> tuple[SiteState, SiteMessage]:
+    def _advertise(self, invitation: Invitation, now: int) -> tuple[MemberState, SiteMessage]:
         descriptor = invitation.signed.descriptor
         opening, study = self._check_invitation(invitation.signed, now), descriptor.study_hash
         with self._consents.open(study, self._means.open_source, now=now) as consent:
             check_descriptor(descriptor, consent.roster, consent.terms)
-        state, (advert,) = advance(self._ready(consent), invitation)
+        state, (advert,) = answer(self._ready(consent), invitation)
         self._means.reached(Point.INVITATION_CHECKED)
         older = [
             session for session, live in self._live.items() if _gives_way(live, descriptor, now)
@@ -218,45 +221,50 @@ class Gate:
         self._memory.journal.check_opening(opening)
         return opening
 
-    def _ready(self, consent: Consent) -> AwaitingInvitation:
+    def _ready(self, consent: Consent) -> MemberState:
         site, key = consent.roster.site_id(self._member.name), self._member.key
         entropy = self._means.entropy(ENTROPY_BYTES)
-        return AwaitingInvitation(site, key, consent.roster, consent.terms, entropy)
+        return invited(AwaitingInvitation(site, key, consent.roster, consent.terms, entropy))
 
-    def _share(self, live: LiveRound, adverts: Adverts, now: int) -> tuple[SiteState, SiteMessage]:
-        state, (shares,) = advance(live.state, adverts)
+    def _share(
+        self, live: LiveRound, adverts: Adverts, now: int
+    ) -> tuple[MemberState, SiteMessage]:
+        state, (shares,) = answer(live.state, adverts)
         self._means.reached(Point.SHARES_DEALT)
         self._memory.journal.advance(adverts.session, Step.SHARED, now=now)
         self._means.reached(Point.SHARED)
         return state, shares
 
-    def _mask(
-        self, live: LiveRound, deliveries: Deliveries, now: int
-    ) -> tuple[SiteState, SiteMessage]:
-        descriptor, session = live.descriptor, deliveries.session
+    def _contribute(
+        self, live: LiveRound, request: Adverts | Deliveries, now: int
+    ) -> tuple[MemberState, SiteMessage]:
+        """Charge, measure, add noise, and answer: with a masked vector, or one in shares."""
+        descriptor, session = live.descriptor, request.session
         study = descriptor.study_hash
-        waiting, _ = advance(live.state, deliveries)
+        waiting, _ = answer(live.state, request)
         self._means.reached(Point.DELIVERIES_CHECKED)
         with self._consents.open(study, self._means.open_source, now=now) as consent:
             check_descriptor(descriptor, consent.roster, consent.terms)
             statistics = self._means.measure(consent.plan, consent.study, consent.source)
         self._means.reached(Point.MEASURED)
         with self._memory.database.transaction():
+            if isinstance(request, Adverts):  # with aggregators there is no step between
+                self._memory.journal.advance(session, Step.SHARED, now=now)
             self._memory.journal.advance(session, Step.CHARGED, now=now)
             self._means.reached(Point.CHARGING)
             self._memory.ledger.charge(_request(descriptor, consent), consent.caps, now=now)
         self._means.reached(Point.CHARGED)
         noisy = self._means.add_noise(consent.plan, statistics)
         self._means.reached(Point.NOISED)
-        state, (masked,) = advance(waiting, Contribution(to_ring(noisy)))
+        state, (hidden,) = answer(waiting, Contribution(to_ring(noisy)))
         self._memory.journal.advance(session, Step.MASKED, now=now)
         self._means.reached(Point.MASKED)
-        return state, masked
+        return state, hidden
 
     def _agree(
         self, live: LiveRound, survivors: Survivors, now: int
-    ) -> tuple[SiteState, SiteMessage]:
-        state, (agreement,) = advance(live.state, survivors)
+    ) -> tuple[MemberState, SiteMessage]:
+        state, (agreement,) = answer(live.state, survivors)
         self._means.reached(Point.AGREEING)
         self._memory.journal.advance(
             survivors.session, Step.AGREED, now=now, survivors=sites_hash(survivors.sites)
@@ -264,8 +272,8 @@ class Gate:
         self._means.reached(Point.AGREED)
         return state, agreement
 
-    def _reveal(self, live: LiveRound, quorum: Quorum, now: int) -> tuple[SiteState, SiteMessage]:
-        state, (reveal,) = advance(live.state, quorum)
+    def _reveal(self, live: LiveRound, quorum: Quorum, now: int) -> tuple[MemberState, SiteMessage]:
+        state, (reveal,) = answer(live.state, quorum)
         self._means.reached(Point.REVEALING)
         self._memory.journal.advance(quorum.session, Step.REVEALED, now=now)
         self._means.reached(Point.REVEALED)

@@ -68,7 +68,7 @@ class Policy(Section):
     format: Literal["concause-policy/1"]
     roster: Hex | None = None
     approvers: tuple[Hex, ...] = ()
-    aggregation: tuple[Literal["masking"], ...] = ()
+    aggregation: tuple[Literal["masking", "aggregators"], ...] = ()
     authors: tuple[str, ...] | None = None
     variables: tuple[str, ...] | None = None
     longest_round_s: int = Field(default=LONGEST_ROUND_S, gt=0)

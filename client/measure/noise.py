@@ -16,7 +16,7 @@ from opendp.measurements import make_gaussian
 from opendp.metrics import l2_distance
 from opendp.mod import Measurement, enable_features
 
-from client.measure.discrete_gaussian import Entropy, sample
+from protocol.privacy.discrete_gaussian import Entropy, sample
 from protocol.privacy.plan import Block, StatisticsPlan
 
 Integers = NDArray[np.int64]  # shape (plan.length,), in plan order

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from deploy.demo.consortium import Consortium, command, make_consortium
 from deploy.demo.nhefs import NHEFS
-from deploy.demo.processes import Processes, running_consortium
+from deploy.demo.processes import Processes, aggregation_children, running_consortium
 from protocol.errors import ConcauseError, UsageError
 from server.commands.output import shown
 from server.rounds.coordinator_config import load_coordinator_config
@@ -34,27 +34,33 @@ def main(
     drop: Annotated[
         bool, typer.Option("--drop", help="Five sites; kill one in the middle of the round.")
     ] = False,
+    aggregators: Annotated[
+        int, typer.Option(help="Add up by so many operators, 2 or 3, in place of masks.")
+    ] = 0,
 ) -> None:
     """Play a whole study on this machine, from records to release."""
     try:
-        code = play(run.absolute(), drop=drop)
+        code = play(run.absolute(), drop=drop, aggregators=aggregators)
     except ConcauseError as error:
         console.print(f"error ({error.code}): {error.cause}\nwhat to do: {error.remedy}")
         code = int(error.exit_code)
     raise typer.Exit(code)
 
 
-def play(run: Path, *, drop: bool) -> int:
+def play(run: Path, *, drop: bool, aggregators: int = 0) -> int:
     """Return the exit code of the round; every process has ended by then."""
     began = time.monotonic()
     cohort = FIVE if drop else THREE
     hospitals = 5 if drop else 3
     _make_fresh(run)
     with _step(f"Making a consortium of {hospitals} hospitals, dealing 1,566 persons out to them"):
-        consortium = make_consortium(run, hospitals, cohort, NHEFS)
+        consortium = make_consortium(run, hospitals, cohort, NHEFS, aggregators=aggregators)
     config = load_coordinator_config(consortium.coordinator)
     console.print("Starting SuperLink, executor, and a gate with its SuperNode for each hospital")
-    with running_consortium(config, consortium.sites, run / "logs", _say_started) as processes:
+    adders = aggregation_children(consortium.coordinator, config, consortium.aggregators)
+    with running_consortium(
+        config, consortium.sites, run / "logs", _say_started, adders
+    ) as processes:
         for site in consortium.sites:
             with _step(f"The data steward of {site.name} approves the study"):
                 command("site", "approve", consortium.study, "--config", site.config, "--yes")

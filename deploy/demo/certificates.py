@@ -23,31 +23,39 @@ _SKEW = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Paths, all PEM: what clients trust, what the SuperLink shows, and its private key."""
+    """Paths, all PEM: what everyone trusts; `name`.pem and `name`.key stand beside it."""
 
     root: Path
-    certificate: Path
-    key: Path
+
+    def of(self, name: str) -> tuple[Path, Path]:
+        """Return the certificate of a process, and its private key."""
+        return self.root.with_name(f"{name}.pem"), self.root.with_name(f"{name}.key")
 
 
-def make_certificates(folder: Path, *, now: datetime) -> Certificates:
-    """Write an authority and a certificate for 127.0.0.1, good for two days from `now`."""
+def make_certificates(folder: Path, names: Sequence[str], *, now: datetime) -> Certificates:
+    """Write an authority and a certificate for 127.0.0.1 of each name, good for two days."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = Certificates(folder / "root.pem", folder / "superlink.pem", folder / "superlink.key")
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = _name("concause demonstration authority")
+    made = Certificates(folder / "root.pem")
+    authority_key, authority = ec.generate_private_key(ec.SECP256R1()), _name("concause demo")
     root = _certificate(
         authority, authority_key, authority, authority_key.public_key(), _of_authority(), now
     )
-    shown = _certificate(
-        authority, authority_key, _name("superlink"), key.public_key(), _of_superlink(), now
-    )
     made.root.write_bytes(root.public_bytes(Encoding.PEM))
-    made.certificate.write_bytes(shown.public_bytes(Encoding.PEM))
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(made.key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(pem)
+    for name in names:
+        key = ec.generate_private_key(ec.SECP256R1())
+        shown = _certificate(
+            authority, authority_key, _name(name), key.public_key(), _of_loopback(), now
+        )
+        certificate, private = made.of(name)
+        certificate.write_bytes(shown.public_bytes(Encoding.PEM))
+        _write_private(private, key)
     return made
+
+
+def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(pem)
 
 
 def _certificate(
@@ -92,7 +100,7 @@ def _of_authority() -> Sequence[tuple[x509.ExtensionType, bool]]:
     return [(x509.BasicConstraints(ca=True, path_length=0), True), (usage, True)]
 
 
-def _of_superlink() -> Sequence[tuple[x509.ExtensionType, bool]]:
+def _of_loopback() -> Sequence[tuple[x509.ExtensionType, bool]]:
     loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), loopback])
     return [(x509.BasicConstraints(ca=False, path_length=None), True), (names, False)]

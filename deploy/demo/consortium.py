@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 import tomlkit
 
-from deploy.demo.certificates import make_certificates
-from deploy.demo.processes import LOOPBACK, SiteChild, free_ports
+from deploy.demo.certificates import Certificates, make_certificates
+from deploy.demo.processes import LOOPBACK, AggregatorChild, SiteChild, free_ports
 from protocol.errors import ExitCode, StorageError
 
 NAMES = ("north", "south", "west", "east", "lake")
+OPERATORS = ("university", "registry", "court")
 RECORDS = "records/persons.parquet"
 
 
@@ -40,20 +41,27 @@ class Consortium:
     study: Path
     coordinator: Path
     sites: tuple[SiteChild, ...]
+    aggregators: tuple[AggregatorChild, ...] = ()
 
 
 def make_consortium(
-    folder: Path, sites: int, cohort: Mapping[str, int], scenario: Scenario
+    folder: Path, sites: int, cohort: Mapping[str, int], scenario: Scenario, *, aggregators: int = 0
 ) -> Consortium:
-    """Return a consortium in a new folder: keys, certificates, records, roster, policies."""
-    names = NAMES[:sites]
-    superlink, *ports = free_ports(sites + 1)
+    """Return a consortium in a new folder: keys, certificates, records, roster, policies.
+
+    With aggregators, its study is for them.
+    """
+    names, operators = NAMES[:sites], OPERATORS[:aggregators]
+    superlink, relay, meeting, *ports = free_ports(sites + 3)
     address = f"{LOOPBACK}:{superlink}"
     coordinator = folder / "coordinator"
     command("coordinator", "init", "demo", "--folder", coordinator, "--superlink", address)
     _shorten_waits(coordinator / "coordinator.toml")
-    certificates = make_certificates(coordinator / "tls", now=datetime.now(UTC))
-    study = _write_study(folder / "study.toml", scenario.study, cohort)
+    certificates = make_certificates(
+        coordinator / "tls", ("superlink", "relay", *operators), now=datetime.now(UTC)
+    )
+    aggregation = "aggregators" if operators else "masking"
+    study = _write_study(folder / "study.toml", scenario.study, cohort, aggregation)
     records = dict(zip(names, scenario.deal(sites), strict=True))
     for name, port in zip(names, ports, strict=True):
         home = folder / "sites" / name
@@ -65,16 +73,61 @@ def make_consortium(
         (home / "root.pem").write_bytes(certificates.root.read_bytes())
         config = coordinator / "coordinator.toml"
         enrolled = command("coordinator", "enrol", name, made["public_key"], "--config", config)
+    for name in operators:
+        enrolled = _make_operator(folder, name, certificates, relay, meeting)
+    for name in (*names, *operators):
+        home = folder / ("sites" if name in names else "aggregators") / name
+        (home / "roster.json").write_bytes((coordinator / "roster.json").read_bytes())
+    if operators:
+        _add_relay(coordinator / "coordinator.toml", relay)
     for name in names:
         home = folder / "sites" / name
-        (home / "roster.json").write_bytes((coordinator / "roster.json").read_bytes())
         _map_columns(home / "site.toml", scenario)
-        _set_policy(home / "policy.toml", enrolled["roster_hash"], cohort, scenario.budget)
+        roster_hash = enrolled["roster_hash"]
+        _set_policy(home / "policy.toml", roster_hash, aggregation, cohort, scenario.budget)
     children = tuple(
         SiteChild(name, folder / "sites" / name / "site.toml", port)
         for name, port in zip(names, ports, strict=True)
     )
-    return Consortium(folder, study, coordinator / "coordinator.toml", children)
+    adders = tuple(
+        AggregatorChild(name, folder / "aggregators" / name / "aggregator.toml")
+        for name in operators
+    )
+    return Consortium(folder, study, coordinator / "coordinator.toml", children, adders)
+
+
+def _make_operator(
+    folder: Path, name: str, certificates: Certificates, relay: int, meeting: int
+) -> dict[str, Any]:
+    """Make an aggregator and enrol it; return what the coordinator said."""
+    home = folder / "aggregators" / name
+    made = command(
+        *("aggregator", "init", name, "--folder", home, "--interface", "lo"),
+        *("--relay", f"{LOOPBACK}:{relay}", "--meeting", f"{LOOPBACK}:{meeting}"),
+    )
+    tls = home / "tls"
+    tls.mkdir()
+    for given, kept in zip(
+        (certificates.root, *certificates.of(name)),
+        ("root.pem", "aggregator.pem", "aggregator.key"),
+        strict=True,
+    ):
+        (tls / kept).write_bytes(given.read_bytes())
+    return command(
+        *("coordinator", "enrol-aggregator", name, made["public_key"], made["sealing_key"]),
+        *("--config", folder / "coordinator" / "coordinator.toml"),
+    )
+
+
+def _add_relay(path: Path, port: int) -> None:
+    settings = tomlkit.parse(path.read_text(encoding="utf-8"))
+    settings["relay"] = {
+        "listen": f"{LOOPBACK}:{port}",
+        "root_certificates": "tls/root.pem",
+        "certificate": "tls/relay.pem",
+        "certificate_key": "tls/relay.key",
+    }
+    path.write_text(tomlkit.dumps(settings), encoding="utf-8")
 
 
 def command(*arguments: object) -> dict[str, Any]:
@@ -96,9 +149,10 @@ def command(*arguments: object) -> dict[str, Any]:
     return document
 
 
-def _write_study(path: Path, study: Path, cohort: Mapping[str, int]) -> Path:
+def _write_study(path: Path, study: Path, cohort: Mapping[str, int], aggregation: str) -> Path:
     document = tomlkit.parse(study.read_text(encoding="utf-8"))
     document["cohort"].update(cohort)
+    document["trust"]["aggregation"] = aggregation
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
     return path
 
@@ -113,12 +167,16 @@ def _map_columns(path: Path, scenario: Scenario) -> None:
 
 
 def _set_policy(
-    path: Path, roster_hash: str, cohort: Mapping[str, int], budget: Mapping[str, float]
+    path: Path,
+    roster_hash: str,
+    aggregation: str,
+    cohort: Mapping[str, int],
+    budget: Mapping[str, float],
 ) -> None:
     """Write what the site's people agreed to: this roster, these cohorts, one round's budget."""
     policy = tomlkit.parse(path.read_text(encoding="utf-8"))
     policy["roster"] = roster_hash
-    policy["aggregation"] = ["masking"]
+    policy["aggregation"] = [aggregation]
     policy["cohort"] = {
         "n_min": cohort["n_min"],
         "noise_shares": cohort["n_min"] - cohort["tolerated_colluders"],

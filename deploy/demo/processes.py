@@ -47,6 +47,14 @@ class SiteChild:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class AggregatorChild:
+    """One operator that adds up shares."""
+
+    name: str
+    config: Path
+
+
 class Processes:
     """The children of a demonstration, by name, with a log file each."""
 
@@ -132,8 +140,11 @@ def running_consortium(
     sites: Sequence[SiteChild],
     logs: Path,
     progress: Callable[[str], None] = lambda _: None,
+    aggregation: Sequence[Child] = (),
 ) -> Iterator[Processes]:
     """Run a SuperLink, an executor and the sites; all are stopped when the block is left.
+
+    `aggregation` are the relay and the aggregators, where there are any.
 
     `progress` gets a line for each process that is up.
 
@@ -144,7 +155,8 @@ def running_consortium(
     processes = Processes(logs)
     with _terminated_like_interrupted():
         try:
-            for group in (coordinator_children(config), [site_child(site) for site in sites]):
+            children = [site_child(site) for site in sites]
+            for group in (coordinator_children(config), aggregation, children):
                 for child in group:
                     processes.start(child)
                 for child in group:
@@ -166,6 +178,22 @@ def coordinator_children(config: CoordinatorConfig) -> list[Child]:
         ),
         Child("superexec", superexec_argv(config), environment(config, "superexec")),
     ]
+
+
+def aggregation_children(
+    coordinator: Path, config: CoordinatorConfig, aggregators: Sequence[AggregatorChild]
+) -> list[Child]:
+    """Return the coordinator's relay and the aggregators; none where there are none."""
+    if config.relay is None:
+        return []
+    command = [sys.executable, "-m", "concause"]
+    port = int(config.relay.listen.rpartition(":")[2])
+    relay = [*command, "coordinator", "relay", "--config", str(coordinator)]
+    children = [Child("relay", relay, os.environ, port)]
+    for one in aggregators:
+        argv = [*command, "aggregator", "run", "--config", str(one.config)]
+        children.append(Child(one.name, argv, os.environ))
+    return children
 
 
 def site_child(site: SiteChild) -> Child:

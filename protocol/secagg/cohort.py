@@ -1,6 +1,7 @@
 """Checks that both roles make of lists of sites and of one site's signed message (SPEC 4.6)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
@@ -14,14 +15,17 @@ from protocol.secagg.messages import (
     Agreement,
     CoordinatorMessage,
     MaskedVector,
+    Opened,
     Reveal,
     Shares,
     SiteMessage,
+    SplitVector,
 )
 from protocol.secagg.roster import Roster
 from protocol.signing import sign, verify
 
-_Signed = TypeVar("_Signed", Advert, Shares, MaskedVector, Agreement, Reveal)
+_Signed = TypeVar("_Signed", Advert, Shares, MaskedVector, Agreement, Reveal, SplitVector, Opened)
+_Answer = TypeVar("_Answer")
 
 
 def sign_message(message: _Signed, key: Ed25519PrivateKey) -> _Signed:
@@ -44,7 +48,7 @@ def verify_message(message: SiteMessage, session: SessionId, roster: Roster) -> 
     return payload
 
 
-def check_session(message: SiteMessage | CoordinatorMessage, session: SessionId) -> None:
+def check_session(message: SiteMessage | CoordinatorMessage | Opened, session: SessionId) -> None:
     """Check that the message is of this session.
 
     Raises:
@@ -90,3 +94,23 @@ def check_distinct_keys(adverts: Collection[Advert]) -> None:
     keys = [key for advert in adverts for key in (advert.mask_key, advert.share_key)]
     if len(set(keys)) != len(keys):
         raise PeerError("duplicate-key", "Two X25519 keys of the round are the same.")
+
+
+def is_repeated(known: Mapping[SiteId, _Answer], site: SiteId, answer: _Answer) -> bool:
+    """Return whether the answer of a site is in already.
+
+    Raises:
+        PeerError: another answer of it is.
+    """
+    if site in known and known[site] != answer:
+        raise PeerError("second-answer", "The site gave two different answers in one step.")
+    return site in known
+
+
+@contextmanager
+def blaming(message: SiteMessage) -> Iterator[None]:
+    """Name the sender of a message as the culprit of what is wrong with it."""
+    try:
+        yield
+    except PeerError as error:
+        raise PeerError(error.code, error.cause, error.remedy, culprits=(message.site,)) from error

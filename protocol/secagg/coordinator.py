@@ -5,14 +5,12 @@ culprit and a state that did not move: the driver goes on without that answer. T
 driver alone decides when a step is over, and says so with `StepClosed`.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from protocol.errors import CohortError, PeerError
 from protocol.identifiers import Digest, SiteId
-from protocol.secagg.cohort import check_distinct_keys, verify_message
+from protocol.secagg.cohort import blaming, check_distinct_keys, is_repeated, verify_message
 from protocol.secagg.coordinator_states import (
     LEGAL,
     CollectingAdverts,
@@ -69,7 +67,6 @@ __all__ = [
     "requests",
 ]
 _Step = tuple[CoordinatorState, Mapping[SiteId, CoordinatorMessage]]
-_Answer = TypeVar("_Answer")
 _ANSWERS = {
     CollectingAdverts: "adverts",
     CollectingShares: "shares",
@@ -122,9 +119,9 @@ def advance(state: CoordinatorState, event: Event) -> _Step:
 
 
 def _take_advert(state: CollectingAdverts, advert: Advert) -> CollectingAdverts:
-    with _blaming(advert):
+    with blaming(advert):
         _check_sender(state, advert)
-        if _is_repeated(state.adverts, advert.site, advert):
+        if is_repeated(state.adverts, advert.site, advert):
             return state
         check_exchange_key(advert.mask_key)
         check_exchange_key(advert.share_key)
@@ -134,25 +131,25 @@ def _take_advert(state: CollectingAdverts, advert: Advert) -> CollectingAdverts:
 
 def _take_shares(state: CollectingShares, shares: Shares) -> CollectingShares:
     dealt = state.dealt
-    with _blaming(shares):
+    with blaming(shares):
         _check_sender(state, shares)
         _check_sets((shares.adverts_hash,), (dealt.adverts_hash,))
         if tuple(pair.receiver for pair in shares.pairs) != dealt.advertised:
             raise PeerError("misdealt", "Expected one pair of shares for each site of U1.")
-        if _is_repeated(dealt.shares, shares.site, shares):
+        if is_repeated(dealt.shares, shares.site, shares):
             return state
     return replace(state, dealt=replace(dealt, shares={**dealt.shares, shares.site: shares}))
 
 
 def _take_vector(state: CollectingVectors, vector: MaskedVector) -> CollectingVectors:
     dealt, masked, layout = state.dealt, state.masked, state.opening.descriptor.layout
-    with _blaming(vector):
+    with blaming(vector):
         payload = _check_sender(state, vector)
         expected = (dealt.adverts_hash, sites_hash(dealt.dealers))
         _check_sets((vector.adverts_hash, vector.dealers_hash), expected)
         if len(vector.vector) != layout.octets:
             raise PeerError("vector-length", "Expected the bytes of every element of the round.")
-        if _is_repeated(masked.payloads, vector.site, payload):
+        if is_repeated(masked.payloads, vector.site, payload):
             return state
     total = masked.total + from_wire(vector.vector, layout)
     payloads = {**masked.payloads, vector.site: payload}
@@ -161,23 +158,23 @@ def _take_vector(state: CollectingVectors, vector: MaskedVector) -> CollectingVe
 
 def _take_agreement(state: CollectingAgreements, agreement: Agreement) -> CollectingAgreements:
     dealt = state.dealt
-    with _blaming(agreement):
+    with blaming(agreement):
         _check_sender(state, agreement)
         _check_sets(
             agreement.sets,
             (dealt.adverts_hash, sites_hash(dealt.dealers), sites_hash(state.masked.sites)),
         )
-        if _is_repeated(state.agreements, agreement.site, agreement):
+        if is_repeated(state.agreements, agreement.site, agreement):
             return state
     return replace(state, agreements={**state.agreements, agreement.site: agreement})
 
 
 def _take_reveal(state: CollectingReveals, reveal: Reveal) -> CollectingReveals:
-    with _blaming(reveal):
+    with blaming(reveal):
         _check_sender(state, reveal)
         _check_sets((reveal.survivors_hash,), (sites_hash(state.masked.sites),))
         _check_shares(state, reveal)
-        if _is_repeated(state.reveals, reveal.site, reveal):
+        if is_repeated(state.reveals, reveal.site, reveal):
             return state
     return replace(state, reveals={**state.reveals, reveal.site: reveal})
 
@@ -219,7 +216,7 @@ def _close(state: CoordinatorState) -> CoordinatorState:
 def _complete(state: CollectingReveals) -> Complete:
     cohort = state.masked.sites
     dropped = tuple(site for site in state.opening.roster.ids if site not in cohort)
-    return Complete(state.opening, unpack(unmask(state)), cohort, dropped)
+    return Complete(state.opening, unpack(unmask(state)), cohort, dropped, noise_shares=len(cohort))
 
 
 def _check_enough(state: CoordinatorState) -> None:
@@ -245,17 +242,3 @@ def _check_sender(state: CoordinatorState, message: SiteMessage) -> bytes:
 def _check_sets(found: tuple[Digest, ...], expected: tuple[Digest, ...]) -> None:
     if found != expected:
         raise PeerError("other-sets", "The site answers for other sets of sites than were sent.")
-
-
-def _is_repeated(known: Mapping[SiteId, _Answer], site: SiteId, answer: _Answer) -> bool:
-    if site in known and known[site] != answer:
-        raise PeerError("second-answer", "The site gave two different answers in one step.")
-    return site in known
-
-
-@contextmanager
-def _blaming(message: SiteMessage) -> Iterator[None]:
-    try:
-        yield
-    except PeerError as error:
-        raise PeerError(error.code, error.cause, error.remedy, culprits=(message.site,)) from error

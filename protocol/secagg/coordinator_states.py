@@ -15,6 +15,7 @@ from protocol.secagg.messages import (
     Adverts,
     Agreement,
     MaskedVector,
+    Opened,
     Reveal,
     Shares,
     SiteMessage,
@@ -133,12 +134,14 @@ class Complete:
         sum: residues modulo 2^64, shape (d,).
         cohort: U3, ascending; the sites whose vectors are in the sum.
         dropped: every other site of the roster, ascending.
+        noise_shares: how many sites' worth of noise is in the sum.
     """
 
     opening: Opening
     sum: Residues = field(repr=False)
     cohort: tuple[SiteId, ...]
     dropped: tuple[SiteId, ...]
+    noise_shares: int
 
 
 CoordinatorState: TypeAlias = (
@@ -149,7 +152,7 @@ CoordinatorState: TypeAlias = (
     | CollectingReveals
     | Complete
 )
-Event: TypeAlias = SiteMessage | StepClosed
+Event: TypeAlias = SiteMessage | Opened | StepClosed
 
 LEGAL: Mapping[tuple[type[CoordinatorState], type[Event]], type[CoordinatorState]] = {
     (CollectingAdverts, Advert): CollectingAdverts,

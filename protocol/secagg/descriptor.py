@@ -7,6 +7,7 @@ nothing in this package reads a clock.
 
 import hashlib
 from dataclasses import dataclass
+from enum import IntEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -27,6 +28,13 @@ from protocol.signing import sign, verify
 PROTOCOL_VERSION = 1
 MAX_LENGTH = 2**24  # elements: 128 MiB on the wire, the largest plan that compiles
 PURPOSE = "descriptor"
+
+
+class Aggregation(IntEnum):
+    """How the sum is made without showing any site's part of it; the value is on the wire."""
+
+    MASKING = 0
+    AGGREGATORS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,7 @@ class Descriptor:
     colluders: int
     deadline: int
     narrow: int = 0
+    aggregation: Aggregation = Aggregation.MASKING
     protocol_version: int = PROTOCOL_VERSION
 
     @property
@@ -67,17 +76,22 @@ class Descriptor:
 
     @property
     def smallest_cohort(self) -> int:
-        """Return max(t, n_min), below which no list of sites is accepted at any step."""
+        """Return the size below which no list of sites is accepted at any step.
+
+        max(t, n_min); t where aggregators add the noise of the sites that are missing (SPEC 4.9).
+        """
+        if self.aggregation is Aggregation.AGGREGATORS:
+            return self.threshold
         return max(self.threshold, self.n_min)
 
     def encode(self) -> bytes:
-        """Return the 128 bytes of SPEC 4.2."""
+        """Return the 129 bytes of SPEC 4.2."""
         writer = Writer().uint(self.protocol_version, 2).uint(self.counter, 8)
         for part in (self.roster_hash, self.study_hash, self.plan_hash):
             writer.fixed(part, DIGEST_BYTES)
         writer.uint(self.length, 4).uint(self.narrow, 4)
         writer.uint(self.threshold, 2).uint(self.n_min, 2).uint(self.colluders, 2)
-        return writer.uint(self.deadline, 8).finish()
+        return writer.uint(self.deadline, 8).uint(self.aggregation, 1).finish()
 
     @classmethod
     def read(cls, reader: Reader) -> "Descriptor":
@@ -103,6 +117,7 @@ class Descriptor:
             n_min=n_min,
             colluders=colluders,
             deadline=reader.uint(8),
+            aggregation=Aggregation(reader.uint(1, most=max(Aggregation))),
         )
 
 
@@ -114,7 +129,7 @@ class SignedDescriptor:
     signature: Signature
 
     def encode(self) -> bytes:
-        """Return descriptor and signature, 192 bytes."""
+        """Return descriptor and signature, 193 bytes."""
         return self.descriptor.encode() + self.signature
 
     @classmethod
@@ -159,6 +174,7 @@ class RoundTerms:
     threshold: int
     n_min: int
     colluders: int
+    aggregation: Aggregation = Aggregation.MASKING
 
 
 def check_descriptor(descriptor: Descriptor, roster: Roster, terms: RoundTerms) -> None:
@@ -176,6 +192,8 @@ def check_descriptor(descriptor: Descriptor, roster: Roster, terms: RoundTerms) 
 def check_rules(descriptor: Descriptor, roster: Roster) -> None:
     """Check what every round must satisfy: version, roster, 2t > n + c and t <= n_min <= n.
 
+    Where aggregators add up, the roster names them.
+
     2t > n + c lets only one survivor set be agreed: two sets with t signatures each share
     more than c signers, so an honest site would have signed both, and none does.
 
@@ -190,6 +208,12 @@ def check_rules(descriptor: Descriptor, roster: Roster) -> None:
         _refuse("unsafe-threshold", "Expected 2t > n + c.", "Raise the study's threshold.")
     if not t <= descriptor.n_min <= sites:
         _refuse("unsafe-cohort", "Expected t <= n_min <= n.", "Mend the study's cohort rule.")
+    if descriptor.aggregation is Aggregation.AGGREGATORS and not roster.aggregators:
+        _refuse(
+            "no-aggregators",
+            "The round is for aggregators, and the roster names none.",
+            'Enrol two or three, or choose aggregation = "masking" in the study.',
+        )
 
 
 def _check_version(descriptor: Descriptor) -> None:
@@ -208,6 +232,8 @@ def _check_same(descriptor: Descriptor, roster: Roster, terms: RoundTerms) -> No
         _refuse("other-length", "The round has another vector length than the plan.")
     if descriptor.layout != terms.layout:
         _refuse("other-widths", "The round has elements of other widths than the plan.")
+    if descriptor.aggregation != terms.aggregation:
+        _refuse("other-aggregation", "The round adds up in another way than the study says.")
 
 
 def _check_at_least(descriptor: Descriptor, terms: RoundTerms) -> None:

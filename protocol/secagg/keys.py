@@ -101,7 +101,7 @@ def pair_mask_key(
     """Return the AES-256 key of the mask of two sites, the same whichever of them asks."""
     low, high = sorted(sites)
     context = Writer().uint(low, 2).uint(high, 2).finish()
-    return expand(_exchange(own, peer), session, "pair-mask", context)
+    return expand(exchange(own, peer), session, "pair-mask", context)
 
 
 def self_mask_key(self_mask: bytes, session: SessionId) -> bytes:
@@ -119,7 +119,7 @@ def sealing_key(
     own: X25519PrivateKey, peer: PublicKey, session: SessionId, context: bytes
 ) -> bytes:
     """Return the ChaCha20-Poly1305 key of one pair of shares; `context` makes it single-use."""
-    return expand(_exchange(own, peer), session, "seal", context)
+    return expand(exchange(own, peer), session, "seal", context)
 
 
 def check_exchange_key(key: PublicKey) -> None:
@@ -137,5 +137,6 @@ def check_exchange_key(key: PublicKey) -> None:
         raise PeerError("bad-exchange-key", "An X25519 key is of low order.")
 
 
-def _exchange(own: X25519PrivateKey, peer: PublicKey) -> bytes:
+def exchange(own: X25519PrivateKey, peer: PublicKey) -> bytes:
+    """Return the X25519 secret of two keys; precondition: `check_exchange_key(peer)`."""
     return own.exchange(X25519PublicKey.from_public_bytes(peer))

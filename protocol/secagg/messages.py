@@ -28,9 +28,11 @@ from protocol.secagg.site_messages import (
     Shares,
     shares_payload,
 )
+from protocol.secagg.split_messages import MAX_SEALED_BYTES, Opened, SplitVector
 
 __all__ = [
     "COORDINATOR_MESSAGES",
+    "MAX_SEALED_BYTES",
     "MAX_VECTOR_BYTES",
     "SEALED_BYTES",
     "SITE_MESSAGES",
@@ -43,28 +45,33 @@ __all__ = [
     "Invitation",
     "MaskedVector",
     "Message",
+    "Opened",
     "Quorum",
     "Reveal",
     "SealedPair",
     "Shares",
     "SiteMessage",
+    "SplitVector",
     "Survivors",
     "decode_answer",
     "decode_message",
+    "decode_opened",
     "decode_request",
     "encode_message",
     "shares_payload",
 ]
 
 CoordinatorMessage: TypeAlias = Invitation | Adverts | Deliveries | Survivors | Quorum
-SiteMessage: TypeAlias = Advert | Shares | MaskedVector | Agreement | Reveal
-Message: TypeAlias = CoordinatorMessage | SiteMessage
+SiteMessage: TypeAlias = Advert | Shares | MaskedVector | Agreement | Reveal | SplitVector
+Message: TypeAlias = CoordinatorMessage | SiteMessage | Opened
 _Kind = TypeVar("_Kind")
 
 COORDINATOR_MESSAGES: tuple[type[CoordinatorMessage], ...] = (
     *(Invitation, Adverts, Deliveries, Survivors, Quorum),
 )
-SITE_MESSAGES: tuple[type[SiteMessage], ...] = (Advert, Shares, MaskedVector, Agreement, Reveal)
+SITE_MESSAGES: tuple[type[SiteMessage], ...] = (
+    *(Advert, Shares, MaskedVector, Agreement, Reveal, SplitVector),
+)
 _REQUESTS: Mapping[int, Callable[[Reader], CoordinatorMessage]] = {
     kind.type_byte: kind.read for kind in COORDINATOR_MESSAGES
 }
@@ -98,13 +105,22 @@ def decode_answer(encoded: bytes) -> SiteMessage:
     return _decode(encoded, _ANSWERS)
 
 
-def decode_message(encoded: bytes) -> Message:
-    """Return a message of either side.
+def decode_opened(encoded: bytes) -> Opened:
+    """Return a message of an aggregator.
 
     Raises:
         PeerError: the bytes are not exactly one.
     """
-    return _decode(encoded, {**_REQUESTS, **_ANSWERS})
+    return _decode(encoded, {Opened.type_byte: Opened.read})
+
+
+def decode_message(encoded: bytes) -> Message:
+    """Return a message of any party.
+
+    Raises:
+        PeerError: the bytes are not exactly one.
+    """
+    return _decode(encoded, {**_REQUESTS, **_ANSWERS, Opened.type_byte: Opened.read})
 
 
 def _decode(encoded: bytes, readers: Mapping[int, Callable[[Reader], _Kind]]) -> _Kind:

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol import canonical
+from protocol.canonical import Json
 from protocol.errors import UsageError
 from protocol.identifiers import MAX_SITES, PUBLIC_KEY_BYTES, Digest, PublicKey, SiteId
 
 FORMAT = "concause-roster/1"
+AGGREGATORS = (0, 2, 3)  # how many there may be
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _MAX_NAME_LENGTH = 64
 
@@ -27,8 +29,19 @@ class RosterSite:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterAggregator:
+    """One operator that adds up shares: its name, its Ed25519 key, its X25519 key for seals."""
+
+    name: str
+    key: PublicKey
+    sealing_key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
 class Roster:
-    """The consortium: coordinator and sites, 1 to 200, names and keys all distinct.
+    """The consortium: coordinator, sites, 1 to 200, and aggregators, none, two or three.
+
+    Names and keys are all distinct.
 
     Raises:
         UsageError: on construction, if that does not hold.
@@ -37,26 +50,39 @@ class Roster:
     name: str
     coordinator: PublicKey
     sites: tuple[RosterSite, ...]
+    aggregators: tuple[RosterAggregator, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_names([self.name], [site.name for site in self.sites])
-        _check_keys([self.coordinator, *(site.key for site in self.sites)])
+        members: tuple[RosterSite | RosterAggregator, ...] = (*self.sites, *self.aggregators)
+        _check_names([self.name], [member.name for member in members])
+        sealing = (aggregator.sealing_key for aggregator in self.aggregators)
+        _check_keys([self.coordinator, *(member.key for member in members), *sealing])
         if not 1 <= len(self.sites) <= MAX_SITES:
             raise UsageError(
                 "roster-size", f"Expected 1 to {MAX_SITES} sites, found {len(self.sites)}."
+            )
+        if len(self.aggregators) not in AGGREGATORS:
+            raise UsageError(
+                "roster-aggregators",
+                f"Expected no aggregators, 2 or 3, found {len(self.aggregators)}.",
+                "One alone would see every site's numbers; enrol a second.",
             )
 
     @property
     def canonical(self) -> bytes:
         """Return the canonical JSON of the roster."""
-        return canonical.encode(
-            {
-                "format": FORMAT,
-                "name": self.name,
-                "coordinator": self.coordinator.hex(),
-                "sites": [{"name": site.name, "key": site.key.hex()} for site in self.sites],
-            }
-        )
+        document: dict[str, Json] = {
+            "format": FORMAT,
+            "name": self.name,
+            "coordinator": self.coordinator.hex(),
+            "sites": [{"name": site.name, "key": site.key.hex()} for site in self.sites],
+        }
+        if self.aggregators:
+            document["aggregators"] = [
+                {"name": one.name, "key": one.key.hex(), "sealing_key": one.sealing_key.hex()}
+                for one in self.aggregators
+            ]
+        return canonical.encode(document)
 
     @property
     def hash(self) -> Digest:
@@ -91,18 +117,35 @@ def parse_roster(document: bytes) -> Roster:
         UsageError: not canonical JSON, a field is missing or unknown, or the roster breaks
             a rule of `Roster`.
     """
-    fields = _object(canonical.decode(document), "the roster", "coordinator format name sites")
+    decoded = canonical.decode(document)
+    given = "aggregators " if isinstance(decoded, dict) and "aggregators" in decoded else ""
+    fields = _object(decoded, "the roster", f"{given}coordinator format name sites")
     if fields["format"] != FORMAT:
         raise UsageError("roster-format", f"Expected format {FORMAT!r} in the roster.")
-    listed = fields["sites"]
-    if not isinstance(listed, list):
-        raise UsageError("roster-field", "Expected a list under 'sites' in the roster.")
-    sites = [_object(entry, "each site of the roster", "key name") for entry in listed]
+    sites = _listed(fields, "sites", "each site of the roster", "key name")
+    aggregators = _listed(
+        fields, "aggregators", "each aggregator of the roster", "key name sealing_key"
+    )
+    if given and not aggregators:
+        raise UsageError("roster-field", "Expected no field 'aggregators' where there are none.")
     return Roster(
         _text(fields, "name"),
         _key(fields, "coordinator"),
         tuple(RosterSite(_text(site, "name"), _key(site, "key")) for site in sites),
+        tuple(
+            RosterAggregator(_text(one, "name"), _key(one, "key"), _key(one, "sealing_key"))
+            for one in aggregators
+        ),
     )
+
+
+def _listed(
+    fields: Mapping[str, object], name: str, where: str, names: str
+) -> list[Mapping[str, object]]:
+    listed = fields.get(name, [])
+    if not isinstance(listed, list):
+        raise UsageError("roster-field", f"Expected a list under {name!r} in the roster.")
+    return [_object(entry, where, names) for entry in listed]
 
 
 def _object(value: object, where: str, names: str) -> Mapping[str, object]:

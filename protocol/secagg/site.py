@@ -7,34 +7,25 @@ before the agreement leaves; this machine refuses a second list within one life 
 process, the journal across restarts.
 """
 
-from collections.abc import Collection, Sequence
-
 from protocol.errors import PeerError, UsageError
 from protocol.identifiers import Digest, SiteId
 from protocol.secagg.cohort import (
     check_ascending,
-    check_distinct_keys,
-    check_members,
     check_session,
     sign_message,
     verify_message,
 )
 from protocol.secagg.dealing import Dealing, deal, open_delivery
-from protocol.secagg.descriptor import check_descriptor
 from protocol.secagg.hashing import sites_hash
+from protocol.secagg.joining import check_adverts, check_list, join_round
 from protocol.secagg.keys import (
-    check_exchange_key,
     mask_private_key,
     pair_mask_key,
-    public_half,
-    round_secrets,
-    self_mask_commitment,
     self_mask_key,
     share_private_key,
 )
 from protocol.secagg.masking import MaskKeys, mask
 from protocol.secagg.messages import (
-    Advert,
     Adverts,
     Agreement,
     Deliveries,
@@ -59,10 +50,8 @@ from protocol.secagg.site_states import (
     Finished,
     SiteInput,
     SiteState,
-    Standing,
 )
 from protocol.secagg.turns import out_of_turn
-from protocol.signing import public_key
 
 __all__ = [
     "LEGAL",
@@ -108,35 +97,12 @@ def advance(state: SiteState, message: SiteInput) -> _Step:
 
 
 def _advertise(state: AwaitingInvitation, message: Invitation) -> _Step:
-    standing = _standing(state, message)
-    secrets = round_secrets(state.entropy, standing.session)
-    advert = Advert(
-        standing.session,
-        standing.site,
-        public_half(mask_private_key(secrets.mask_seed, standing.session)),
-        public_half(share_private_key(secrets)),
-        self_mask_commitment(secrets.self_mask, standing.session, standing.site),
-    )
-    signed = sign_message(advert, standing.key)
-    return AwaitingAdverts(standing, secrets, signed), (signed,)
-
-
-def _standing(state: AwaitingInvitation, message: Invitation) -> Standing:
-    sites = state.roster.sites
-    if state.site >= len(sites) or sites[state.site].key != public_key(state.key):
-        raise UsageError(
-            "not-in-roster",
-            "The roster has another key in this site's place.",
-            "Compare the public key of this site with the roster.",
-        )
-    message.signed.verify(state.roster)
-    descriptor = message.signed.descriptor
-    check_descriptor(descriptor, state.roster, state.terms)
-    return Standing(state.site, state.key, state.roster, descriptor, descriptor.session)
+    joined = join_round(state, message)
+    return AwaitingAdverts(*joined), (joined.advert,)
 
 
 def _deal(state: AwaitingAdverts, message: Adverts) -> _Step:
-    _check_adverts(state, message)
+    check_adverts(state.standing, state.advert, message)
     standing = state.standing
     adverts = {advert.site: advert for advert in message.adverts}
     dealing = Dealing(standing.session, standing.roster, adverts, message.hash)
@@ -146,29 +112,11 @@ def _deal(state: AwaitingAdverts, message: Adverts) -> _Step:
     return after, (sign_message(shares, standing.key),)
 
 
-def _check_adverts(state: AwaitingAdverts, message: Adverts) -> None:
-    standing = state.standing
-    check_session(message, standing.session)
-    # SPEC 4.6.2: U1 within the roster, large enough, this site's own advert in it unchanged.
-    _check_list(standing, [advert.site for advert in message.adverts], standing.roster.ids)
-    if state.advert not in message.adverts:
-        raise PeerError("own-advert-altered", "The adverts hold another one under this site.")
-    for advert in message.adverts:
-        verify_message(advert, standing.session, standing.roster)
-        check_exchange_key(advert.mask_key)
-        check_exchange_key(advert.share_key)
-    check_distinct_keys(message.adverts)
-
-
-def _check_list(standing: Standing, sites: Sequence[SiteId], within: Collection[SiteId]) -> None:
-    check_members(sites, within, standing.site, standing.descriptor.smallest_cohort)
-
-
 def _open(state: AwaitingDeliveries, message: Deliveries) -> _Step:
     standing, dealing = state.standing, state.dealing
     check_session(message, standing.session)
     dealers = tuple(delivery.dealer for delivery in message.deliveries)
-    _check_list(standing, dealers, dealing.adverts)  # SPEC 4.6.3: U2 within U1
+    check_list(standing, dealers, dealing.adverts)  # SPEC 4.6.3: U2 within U1
     own = share_private_key(state.secrets)
     held = {
         delivery.dealer: open_delivery(dealing, standing.site, own, delivery)
@@ -211,7 +159,7 @@ def _mask(state: AwaitingContribution, message: Contribution) -> _Step:
 def _agree(state: AwaitingSurvivors, message: Survivors) -> _Step:
     standing = state.standing
     check_session(message, standing.session)
-    _check_list(standing, message.sites, state.dealers)  # SPEC 4.6.4: U3 within U2
+    check_list(standing, message.sites, state.dealers)  # SPEC 4.6.4: U3 within U2
     after = AwaitingQuorum(standing, state.adverts_hash, state.dealers, message.sites, state.held)
     agreement = Agreement(standing.session, standing.site, *_agreed_sets(after))
     return after, (sign_message(agreement, standing.key),)

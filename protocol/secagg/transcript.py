@@ -10,17 +10,24 @@ from dataclasses import dataclass
 
 from protocol.codec import Reader, Writer
 from protocol.errors import PeerError, UsageError
-from protocol.secagg.coordinator import advance, open_round
-from protocol.secagg.coordinator_states import Complete, CoordinatorState, Event, StepClosed
+from protocol.secagg.coordinator_states import Complete, Event, StepClosed
 from protocol.secagg.descriptor import SignedDescriptor
-from protocol.secagg.messages import MAX_VECTOR_BYTES, decode_answer, encode_message
+from protocol.secagg.messages import (
+    MAX_SEALED_BYTES,
+    Opened,
+    decode_answer,
+    decode_opened,
+    encode_message,
+)
 from protocol.secagg.roster import Roster, parse_roster
+from protocol.secagg.rounds import RoundState, advance, open_round
 
 MAGIC = b"concause-transcript/1\n"
 MAX_ROSTER_BYTES = 64 << 10
-MAX_EVENT_BYTES = MAX_VECTOR_BYTES + (1 << 10)  # the longest event is a masked vector
+MAX_EVENT_BYTES = MAX_SEALED_BYTES + (1 << 10)  # the longest event is a vector
 _LENGTH_BYTES = 4
 _STEP_CLOSED = StepClosed.type_byte.to_bytes(1, "big")
+_OPENED = Opened.type_byte.to_bytes(1, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +80,13 @@ def intact_length(transcript: bytes) -> int:
     return end
 
 
-def replay(header: Header, events: Iterable[Event]) -> CoordinatorState:
+def replay(header: Header, events: Iterable[Event]) -> RoundState:
     """Return the state that the machine reaches.
 
     Raises:
         PeerError, PolicyError, CohortError: where the machine refuses an event.
     """
-    state: CoordinatorState = open_round(header.signed, header.roster)
+    state = open_round(header.signed, header.roster)
     for event in events:
         state, _ = advance(state, event)
     return state
@@ -132,4 +139,6 @@ def _frames(transcript: bytes, start: int) -> tuple[list[slice], int]:
 
 
 def _decode_event(frame: bytes) -> Event:
-    return StepClosed() if frame == _STEP_CLOSED else decode_answer(frame)
+    if frame == _STEP_CLOSED:
+        return StepClosed()
+    return decode_opened(frame) if frame[:1] == _OPENED else decode_answer(frame)

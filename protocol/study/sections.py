@@ -199,7 +199,7 @@ class Cohort(Section):
 class Trust(Section):
     """How the sum is computed without showing any site's part of it."""
 
-    aggregation: Literal["masking"]
+    aggregation: Literal["masking", "aggregators"]
 
 
 class GraphSource(Section):

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,13 @@ import typer
 from rich.table import Table
 
 from protocol.errors import UsageError
-from protocol.secagg.roster import Roster, RosterSite, parse_roster
+from protocol.secagg.roster import Roster, RosterAggregator, RosterSite, parse_roster
 from protocol.signing import parse_public_key, public_key
+from server.api.relay import running_relay
 from server.commands.output import JsonFlag, console, show, shown
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.folder import replace_file
+from server.rounds.issue import read_roster
 from server.rounds.serving import serve
 from server.rounds.signing_key import create_executor_secret, create_signing_key, load_signing_key
 
@@ -24,6 +27,7 @@ ConfigPath = Annotated[
     typer.Option("--config", "-c", envvar="CONCAUSE_COORDINATOR_CONFIG", help="Its settings."),
 ]
 DEFAULT_CONFIG = Path("coordinator.toml")
+WAITING = "first-aggregator"  # enrolled before there was a second
 
 
 @app.command()
@@ -93,13 +97,74 @@ def enrol(
 
 
 @app.command()
-def start(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Run the SuperLink and the executor of rounds until stopped (Ctrl-C or SIGTERM)."""
+def enrol_aggregator(
+    name: Annotated[str, typer.Argument(help="The operator's name.")],
+    key: Annotated[str, typer.Argument(help="Its public key, from `concause aggregator init`.")],
+    sealing_key: Annotated[str, typer.Argument(help="Its public key for seals, from there too.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Add an aggregator to the roster, with sites in it already. Two or three are needed."""
     settings = load_coordinator_config(config)
+    path, waiting = settings.coordinator.roster, settings.coordinator.folder / WAITING
+    roster = read_roster(path)
+    enrolled = RosterAggregator(name, parse_public_key(key), parse_public_key(sealing_key))
+    known = (*roster.aggregators, *_waiting(waiting))
+    if not known:  # a roster never names one alone: it waits for the second
+        replace_file(waiting, f"{name} {key} {sealing_key}\n".encode())
+    else:
+        roster = replace(roster, aggregators=(*known, enrolled))
+        replace_file(path, roster.canonical)
+        waiting.unlink(missing_ok=True)
+    names = [one.name for one in (*known, enrolled)]
+    document = {"roster": str(path), "roster_hash": roster.hash.hex(), "aggregators": names}
+    said = f"{name} waits for a second aggregator; the roster is as it was."
+    if known:
+        said = f"Aggregators of {roster.name}: {', '.join(names)}. Roster hash: {roster.hash.hex()}"
+    show(document, said, as_json=as_json)
+
+
+def _waiting(path: Path) -> tuple[RosterAggregator, ...]:
+    """Return the aggregator that waits for a second, if one does."""
+    if not path.exists():
+        return ()
+    name, key, sealing_key = path.read_text(encoding="utf-8").split()
+    return (RosterAggregator(name, parse_public_key(key), parse_public_key(sealing_key)),)
+
+
+@app.command()
+def relay(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Hand sealed shares to aggregators until stopped; `coordinator start` runs it too."""
+    settings = load_coordinator_config(config)
+    if settings.relay is None:
+        raise UsageError(
+            "no-relay",
+            "Expected a section [relay] in coordinator.toml, found none.",
+            "Write listen, root_certificates, certificate and certificate_key there.",
+        )
+    stop = _until_asked()
+    with running_relay(settings.rounds, settings.relay.listen, settings.relay.tls):
+        console.print(f"The relay is at work on {settings.relay.listen}")
+        stop.wait()
+
+
+def _until_asked() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    serve(settings, stop, lambda logs: console.print(_at_work(settings, logs)))
+    return stop
+
+
+@app.command()
+def start(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Run the SuperLink, the executor of rounds and the relay, if any, until stopped."""
+    settings = load_coordinator_config(config)
+    with ExitStack() as stack:
+        if settings.relay is not None:
+            relay = settings.relay
+            stack.enter_context(running_relay(settings.rounds, relay.listen, relay.tls))
+        serve(settings, _until_asked(), lambda logs: console.print(_at_work(settings, logs)))
 
 
 def _at_work(settings: CoordinatorConfig, logs: Path) -> str:
@@ -125,6 +190,13 @@ executor_secret = "keys/executor.secret"
 {comment}certificate = "tls/superlink.pem"        # 127.0.0.1 must be among its names
 {comment}certificate_key = "tls/superlink.key"
 {"" if insecure else "# "}insecure = true
+
+# For studies with aggregation = "aggregators": where they fetch sealed shares.
+# [relay]
+# listen = "0.0.0.0:9443"
+# root_certificates = "tls/root.pem"       # the authority of the aggregators' certificates
+# certificate = "tls/relay.pem"
+# certificate_key = "tls/relay.key"
 
 [round]
 step_timeout_s = 120        # for the slowest site, in each of the five steps

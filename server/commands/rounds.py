@@ -31,11 +31,13 @@ app = typer.Typer(no_args_is_help=True, help="Issue rounds and look at them.")
 _EXIT = {"refused": ExitCode.COHORT, "failed": ExitCode.INFRASTRUCTURE}
 _STEPS = {
     "connect": "waiting for the sites to connect",
-    "advertise": "1/5 sites advertise their keys",
-    "share": "2/5 sites share their secrets",
-    "mask": "3/5 sites measure, add noise and mask",
-    "agree": "4/5 sites agree on the cohort",
-    "reveal": "5/5 sites reveal what opens the sum",
+    "advertise": "sites advertise their keys",
+    "share": "sites share their secrets",
+    "mask": "sites measure, add noise and mask",
+    "agree": "sites agree on the cohort",
+    "reveal": "sites reveal what opens the sum",
+    "split": "sites measure, add noise and split it among the aggregators",
+    "open": "the aggregators add up, and open the sum together",
     "complete": "the sum is open",
 }
 

@@ -28,7 +28,7 @@ class NoisySum:
 
     plan: StatisticsPlan
     values: Counts
-    contributors: int  # sites in the sum, each of which added its share of noise
+    contributors: int  # shares of noise in the sum: one of each site, and what aggregators added
     population: Population = "units"  # whose residual tables are looked at
 
     def __post_init__(self) -> None:

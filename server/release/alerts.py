@@ -150,7 +150,7 @@ def _about_sites(basis: Basis) -> Iterable[Alert]:
         yield Alert(
             Weight.NOTE,
             "There is more noise than the budget asked for",
-            f"{basis.noisy.contributors} sites added a share, {basis.plan.noise_shares} would "
-            "have sufficed: the others insure against colluding or missing sites. The intervals "
-            "include it.",
+            f"{basis.noisy.contributors} shares of it are in the sum, {basis.plan.noise_shares} "
+            "would have sufficed: the others insure against colluding or missing sites. The "
+            "intervals include it.",
         )

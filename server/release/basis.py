@@ -14,12 +14,13 @@ from protocol.errors import UsageError
 from protocol.identifiers import SessionId, SiteId
 from protocol.privacy.conversion import epsilon_of
 from protocol.privacy.plan import StatisticsPlan, compile_plan
-from protocol.secagg.descriptor import Descriptor, RoundTerms, check_descriptor
+from protocol.secagg.descriptor import Descriptor, check_descriptor
 from protocol.secagg.ring import from_ring
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.secagg.transcript import decode, verify_transcript
 from protocol.study.document import parse_study
 from protocol.study.study import Study
+from protocol.terms import terms_of
 from server.estimation.combination import check_follows
 from server.estimation.evidence import NoisySum
 from server.release.pooling import pooled
@@ -102,7 +103,7 @@ def establish(papers: Papers, followed: Papers | None = None) -> Basis:
     check_descriptor(descriptor, roster, terms_of(study, plan, roster))
     values = from_ring(np.asarray(complete.sum, dtype=np.uint64))
     cohort = tuple(sorted(complete.cohort))
-    noisy = NoisySum(plan=plan, values=values, contributors=len(cohort))
+    noisy = NoisySum(plan=plan, values=values, contributors=complete.noise_shares)
     return Basis(study, plan, roster, descriptor, cohort, noisy, before)
 
 
@@ -135,16 +136,3 @@ def check_is_first(study: Study) -> None:
             f"Expected a first study to follow, found {study.name!r}, which follows one itself.",
             "Follow the first of them: two rounds are combined, not more.",
         )
-
-
-def terms_of(study: Study, plan: StatisticsPlan, roster: Roster) -> RoundTerms:
-    """Return what the sites of this study and roster expected of the round."""
-    return RoundTerms(
-        roster_hash=roster.hash,
-        study_hash=study.hash,
-        plan_hash=plan.hash,
-        layout=plan.layout,
-        threshold=study.cohort.threshold,
-        n_min=study.cohort.n_min,
-        colluders=study.cohort.tolerated_colluders,
-    )

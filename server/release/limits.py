@@ -33,8 +33,8 @@ LIMITS = (
     Limit(
         title="A site can poison its own contribution",
         text=(
-            "Masking hides every single contribution, also a dishonest one. The signed commitments "
-            "in the transcript allow an audit afterwards; they do not prevent it."
+            "Aggregation hides every single contribution, also a dishonest one. The signed "
+            "commitments in the transcript allow an audit afterwards; they do not prevent it."
         ),
     ),
     Limit(

@@ -111,14 +111,14 @@ def _check_followed_round(release: _Release) -> str:
     found = establish_followed(release.study, release.followed)
     if found is None:
         return "none"
-    return f"{found.noisy.contributors} of {len(found.roster.sites)} sites in its sum"
+    return f"{len(found.cohort)} of {len(found.roster.sites)} sites in its sum"
 
 
 def _check_round(release: _Release) -> str:
     basis, manifest = release.basis, release.manifest
     _same("session of the round", basis.session.hex(), manifest.session)
     _same("hash of the roster", basis.roster.hash.hex(), manifest.roster_hash)
-    return f"{basis.noisy.contributors} of {len(basis.roster.sites)} sites in the sum"
+    return f"{len(basis.cohort)} of {len(basis.roster.sites)} sites in the sum"
 
 
 def _check_settings(release: _Release) -> str:

@@ -26,12 +26,12 @@ from server.release.marginal_figure import draw_marginals
 from server.release.marginals import Marginal, noisy_rows
 from server.release.self_contained import POLICY
 from server.release.statement import (
-    TRUST,
     Statement,
     rounded_up,
     row_bound,
     small,
 )
+from server.release.trust import trust_in_words
 
 TEMPLATE, STYLE = "report.html.j2", "report.css"
 _MOST_BLOCKS = 40  # rows of the block table; privacy.json has them all
@@ -63,7 +63,7 @@ def render_report(findings: Findings) -> str:
         basis=findings.basis,
         style=Markup(_text(STYLE)),  # noqa: S704 - our own file
         policy=POLICY,
-        trust=TRUST,
+        trust=trust_in_words(findings.basis),
         limits=limits_of(findings.basis),
         most_blocks=_MOST_BLOCKS,
         synthetic_files=synthetic_names(findings.basis.study.synthetic.copies),

@@ -18,6 +18,7 @@ from protocol.privacy.statistics import BlockKind
 from protocol.study.study import Study
 from server.release.basis import Basis
 from server.release.limits import limits_of
+from server.release.trust import left_the_sites, trust_in_words
 
 FORMAT = "concause-privacy/1"
 _DIGITS = 6
@@ -29,15 +30,6 @@ _STATISTICS: Mapping[BlockKind, str] = {
 Statement: TypeAlias = dict[str, object]
 
 
-TRUST = (
-    "Distributed trust. No party sees another site's records or un-noised counts. Each site "
-    "adds its share of the noise before its vector leaves, and masks it; the coordinator learns "
-    "the noisy sum and nothing else, as long as fewer than the threshold of sites help it to "
-    "unmask. The promise holds against the coordinator together with the tolerated number of "
-    "colluding sites, and against everyone who reads this release."
-)
-
-
 def privacy_statement(basis: Basis, opendp_version: str) -> Statement:
     """Return the statement; a pure function of the round and the library that converted."""
     return {
@@ -47,7 +39,7 @@ def privacy_statement(basis: Basis, opendp_version: str) -> Statement:
         "mechanism": _mechanism(basis),
         "trust": _trust(basis),
         "cohort": _cohort(basis),
-        "exposure": _exposure(),
+        "exposure": _exposure(basis),
         "limits": [limit._asdict() for limit in limits_of(basis)],
         **_rounds(basis),
         "study_hash": basis.study.hash.hex(),
@@ -140,7 +132,8 @@ def _mechanism(basis: Basis) -> Statement:
             f"n_min - c = {cohort.n_min} - {cohort.tolerated_colluders}: the shares that are "
             "there in the worst case that is counted on"
         ),
-        "contributors": basis.noisy.contributors,
+        "contributors": len(basis.cohort),
+        "noise_shares_in_the_sum": basis.noisy.contributors,
         "composition": "rho adds up over the blocks",
         "blocks": [_block_row(block, plan) for block in plan.blocks],
     }
@@ -166,26 +159,36 @@ def _block_row(block: Block, plan: StatisticsPlan) -> Statement:
 def _trust(basis: Basis) -> Statement:
     cohort = basis.study.cohort
     return {
-        "model": TRUST,
+        "model": trust_in_words(basis),
         "aggregation": basis.study.trust.aggregation,
         "tolerated_colluders": cohort.tolerated_colluders,
         "threshold": basis.descriptor.threshold,
-        "smallest_cohort": basis.descriptor.n_min,
+        "smallest_cohort": basis.descriptor.smallest_cohort,
+        **_aggregators(basis),
     }
+
+
+def _aggregators(basis: Basis) -> Statement:
+    """Return who added up, and the noise that they added for missing sites, if anybody did."""
+    if not basis.roster.aggregators:
+        return {}
+    added = basis.noisy.contributors - len(basis.cohort)
+    named = [{"name": one.name, "key": one.key.hex()} for one in basis.roster.aggregators]
+    return {"aggregators": named, "noise_shares_added": added}
 
 
 def _cohort(basis: Basis) -> Statement:
     return {
         "sites": len(basis.roster.sites),
-        "contributors": basis.noisy.contributors,
+        "contributors": len(basis.cohort),
         "contributed": list(basis.contributed),
         "dropped": list(basis.dropped),
     }
 
 
-def _exposure() -> Statement:
+def _exposure(basis: Basis) -> Statement:
     return {
-        "left_the_sites": "masked vectors of noisy integers, and the keys of one round",
+        "left_the_sites": left_the_sites(basis),
         "published": "what follows from the noisy sum of all contributors, by computation alone",
         "never_published": "a record, a count of one site, a count without noise",
     }

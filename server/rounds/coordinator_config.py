@@ -19,6 +19,7 @@ from pydantic import (
 
 from protocol.errors import UsageError
 from server.rounds.clock import Timings
+from server.rounds.tls import TlsFiles
 
 _EXAMPLE = "Compare it with the file that `concause coordinator init` writes."
 _LOOPBACK = frozenset({"127.0.0.1", "localhost"})
@@ -103,6 +104,20 @@ class FlowerSection(_Section):
         return int(self.superlink.rpartition(":")[2])
 
 
+class RelaySection(_Section):
+    """Where aggregators fetch sealed shares; only for studies that use them. All files PEM."""
+
+    listen: HostAndPort
+    root_certificates: Beside
+    certificate: Beside
+    certificate_key: Beside
+
+    @property
+    def tls(self) -> TlsFiles:
+        """Return the three files."""
+        return TlsFiles(self.root_certificates, self.certificate, self.certificate_key)
+
+
 class RoundSection(_Section):
     """How long the coordinator waits, in seconds.
 
@@ -128,6 +143,7 @@ class CoordinatorConfig(_Section):
 
     coordinator: CoordinatorSection
     flower: FlowerSection
+    relay: RelaySection | None = None
     round: RoundSection = RoundSection()
 
     @property
@@ -167,10 +183,11 @@ def load_coordinator_config(path: Path) -> CoordinatorConfig:
             document, context={"folder": path.absolute().parent}
         )
     except ValidationError as error:
-        raise UsageError("coordinator-settings", _problems(path, error), _EXAMPLE) from error
+        raise UsageError("coordinator-settings", problems(path, error), _EXAMPLE) from error
 
 
-def _problems(path: Path, error: ValidationError) -> str:
+def problems(path: Path, error: ValidationError) -> str:
+    """Return what is wrong with a settings file, field by field."""
     lines = [
         f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
         for problem in error.errors(include_url=False)

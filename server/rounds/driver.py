@@ -6,10 +6,10 @@ wait and whom to leave out: a site that refuses, errs or stays silent is out of 
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 
 from protocol.errors import CohortError, ConcauseError, PeerError, StorageError, UsageError
 from protocol.identifiers import SiteId
-from protocol.secagg.coordinator import advance, answered, pending, requests
 from protocol.secagg.coordinator_states import (
     CollectingAdverts,
     CollectingAgreements,
@@ -17,7 +17,6 @@ from protocol.secagg.coordinator_states import (
     CollectingShares,
     CollectingVectors,
     Complete,
-    CoordinatorState,
     Event,
     StepClosed,
 )
@@ -25,7 +24,14 @@ from protocol.secagg.messages import (
     Invitation,
     SiteMessage,
     decode_answer,
+    decode_opened,
     encode_message,
+)
+from protocol.secagg.rounds import RoundState, advance, answered, pending, requests
+from protocol.secagg.split_coordinator import (
+    CollectingOpenings,
+    CollectingParticipants,
+    CollectingSplits,
 )
 from protocol.secagg.transcript import replay
 from server.rounds.board import Board
@@ -34,13 +40,17 @@ from server.rounds.clock import Clock, Timings
 from server.rounds.folder import RoundFolder, TranscriptFile
 from server.rounds.status import Outcome, Refusal, RoundStatus, Step, parse_refusal
 
-_STEPS: Mapping[type[CoordinatorState], Step] = {
+_STEPS: Mapping[type[RoundState], Step] = {
     CollectingAdverts: "advertise",
     CollectingShares: "share",
     CollectingVectors: "mask",
     CollectingAgreements: "agree",
     CollectingReveals: "reveal",
+    CollectingParticipants: "advertise",
+    CollectingSplits: "split",
+    CollectingOpenings: "open",
 }
+_FIRST = (CollectingAdverts, CollectingParticipants)
 
 
 def drive(folder: RoundFolder, transport: Transport, clock: Clock, timings: Timings) -> Complete:
@@ -117,9 +127,9 @@ class _Drive:
         self._transport = transport
         self._clock = clock
         self._timings = timings
-        self._state: CoordinatorState = replay(transcript.header, transcript.events)
+        self._state: RoundState = replay(transcript.header, transcript.events)
         # In the first step every site says again who it is.
-        first = isinstance(self._state, CollectingAdverts)
+        first = isinstance(self._state, _FIRST)
         self._sites = {} if first else folder.read_addresses(transcript.header.roster)
         self._wanted = folder.read_sites()
 
@@ -141,7 +151,7 @@ class _Drive:
                 break
             self._clock.sleep(self._timings.poll_interval_s)
         needed = self._transcript.header.signed.descriptor.smallest_cohort
-        if connected < needed and isinstance(self._state, CollectingAdverts):
+        if connected < needed and isinstance(self._state, _FIRST):
             raise CohortError(
                 "too-few-connected",
                 f"The round needs {needed} connected sites, found {connected}.",
@@ -150,11 +160,14 @@ class _Drive:
                 needed=needed,
             )
 
-    def _step(self, state: CoordinatorState) -> CoordinatorState:
+    def _step(self, state: RoundState) -> RoundState:
         """Ask whom this step still waits for, take what comes, close the step."""
         self._board.enter(_STEPS[type(state)], pending(state), answered(state))
-        first = isinstance(state, CollectingAdverts)
-        self._exchange(self._invitations() if first else self._requests(state))
+        first = isinstance(state, _FIRST)
+        if isinstance(state, CollectingOpenings):
+            self._await_openings()
+        else:
+            self._exchange(self._invitations() if first else self._requests(state))
         for site in pending(self._state):
             if self._board.status.sites[site].state == "pending":
                 self._board.out(site, "no advert from it came" if first else "not connected")
@@ -166,7 +179,7 @@ class _Drive:
         invitation = encode_message(Invitation(self._transcript.header.signed))
         return dict.fromkeys(self._transport.addresses(), invitation)
 
-    def _requests(self, state: CoordinatorState) -> Mapping[Address, bytes]:
+    def _requests(self, state: RoundState) -> Mapping[Address, bytes]:
         """Return this step's request for each pending site that has an address."""
         messages, waiting = requests(state), pending(state)
         return {
@@ -199,6 +212,22 @@ class _Drive:
                 self._clock.sleep(self._timings.poll_interval_s)
         for address in sorted(waiting):
             self._out(address, f"no reply within {timeout:.0f} s")
+
+    def _await_openings(self) -> None:
+        """Take the sums that the aggregators hand in at the coordinator's service."""
+        end = self._clock.monotonic() + self._within_deadline(self._timings.step_timeout_s)
+        while self._clock.monotonic() < end:
+            for place, document in self._folder.read_openings().items():
+                self._take_opening(place, document)
+            if isinstance(self._state, CollectingOpenings) and not self._state.awaited:
+                break
+            self._clock.sleep(self._timings.poll_interval_s)
+
+    def _take_opening(self, place: int, document: bytes) -> None:
+        with suppress(PeerError):  # the service has refused what does not verify
+            opened = decode_opened(document)
+            if opened.aggregator == place:
+                self._apply(opened)
 
     def _receive(self, reply: Reply) -> None:
         """Take an answer, or leave its sender out of this step, saying why."""

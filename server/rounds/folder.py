@@ -73,6 +73,11 @@ class RoundFolder:
         return self.path / "addresses.json"
 
     @property
+    def openings(self) -> Path:
+        """Return the folder of what aggregators handed in, by their place in the roster."""
+        return self.path / "openings"
+
+    @property
     def sites(self) -> Path:
         """Return the names of the sites that may take part, if not all of the roster may."""
         return self.path / "sites.json"
@@ -162,6 +167,16 @@ class RoundFolder:
         """Replace the addresses; a driver that takes up the round finds the sites by them."""
         names = {roster.sites[site].name: int(address) for address, site in sites.items()}
         replace_file(self.addresses, _ADDRESSES.dump_json(names, indent=1) + b"\n")
+
+    def read_openings(self) -> dict[int, bytes]:
+        """Return what each aggregator handed in, by its place in the roster."""
+        found = {int(path.stem): path for path in self.openings.glob("[0-9].bin")}
+        return {place: _read(path) for place, path in found.items()}
+
+    def write_opening(self, place: int, document: bytes) -> None:
+        """Keep what an aggregator handed in; the driver takes it from there."""
+        self.openings.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        replace_file(self.openings / f"{place}.bin", document)
 
     @contextmanager
     def open_transcript(self) -> Iterator["TranscriptFile"]:

@@ -7,14 +7,15 @@ from datetime import datetime
 from pathlib import Path
 
 from protocol.errors import ConcauseError, StorageError, UsageError
-from protocol.privacy.plan import StatisticsPlan, compile_plan
-from protocol.secagg.coordinator import open_round
-from protocol.secagg.descriptor import Descriptor, sign_descriptor
+from protocol.privacy.plan import compile_plan
+from protocol.secagg.descriptor import Descriptor, RoundTerms, sign_descriptor
 from protocol.secagg.roster import Roster, parse_roster
+from protocol.secagg.rounds import open_round
 from protocol.secagg.transcript import Header
 from protocol.signing import public_key
 from protocol.study.document import parse_study
 from protocol.study.study import Study
+from protocol.terms import terms_of
 from server.rounds.board import fresh_status
 from server.rounds.clock import Clock
 from server.rounds.coordinator_config import CoordinatorConfig
@@ -53,7 +54,7 @@ def prepare_round(
     _check_current(study, now)
     check_followed(study, given=followed is not None)
     study.cohort.check_roster_size(len(roster.sites))
-    plan = compile_plan(study)
+    terms = terms_of(study, compile_plan(study), roster)
     key = load_signing_key(config.coordinator.signing_key)
     if public_key(key) != roster.coordinator:
         raise UsageError(
@@ -62,7 +63,7 @@ def prepare_round(
             "Check signing_key and roster in coordinator.toml.",
         )
     deadline = int(now.timestamp()) + config.round.deadline_s
-    descriptor = _descriptor(study, plan, roster, next_counter(config.counter), deadline)
+    descriptor = _descriptor(terms, next_counter(config.counter), deadline)
     header = Header(roster, sign_descriptor(descriptor, key))
     open_round(header.signed, header.roster)  # what sites will check, checked here first
     name = f"{descriptor.counter:06d}-{descriptor.session.hex()[:12]}"
@@ -206,18 +207,17 @@ def _check_current(study: Study, now: datetime) -> None:
         )
 
 
-def _descriptor(
-    study: Study, plan: StatisticsPlan, roster: Roster, counter: int, deadline: int
-) -> Descriptor:
+def _descriptor(terms: RoundTerms, counter: int, deadline: int) -> Descriptor:
     return Descriptor(
         counter=counter,
-        roster_hash=roster.hash,
-        study_hash=study.hash,
-        plan_hash=plan.hash,
-        length=plan.length,
-        narrow=plan.layout.narrow,
-        threshold=study.cohort.threshold,
-        n_min=study.cohort.n_min,
-        colluders=study.cohort.tolerated_colluders,
+        roster_hash=terms.roster_hash,
+        study_hash=terms.study_hash,
+        plan_hash=terms.plan_hash,
+        length=terms.layout.length,
+        narrow=terms.layout.narrow,
+        threshold=terms.threshold,
+        n_min=terms.n_min,
+        colluders=terms.colluders,
+        aggregation=terms.aggregation,
         deadline=deadline,
     )

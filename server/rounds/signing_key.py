@@ -1,4 +1,4 @@
-"""The coordinator's private files: its signing key, and the secret its Flower processes share."""
+"""Private files of a coordinator or an aggregator: keys, and the secret of Flower's processes."""
 
 import os
 import secrets
@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -31,6 +32,17 @@ def create_signing_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
+def create_sealing_key(path: Path) -> X25519PrivateKey:
+    """Write a new key for seals as PEM (PKCS 8) with mode 0600, and return it.
+
+    Raises:
+        StorageError: there is a file already.
+    """
+    key = X25519PrivateKey.generate()
+    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key
+
+
 def create_executor_secret(path: Path) -> None:
     """Write 32 random bytes with mode 0600.
 
@@ -46,17 +58,36 @@ def load_signing_key(path: Path) -> Ed25519PrivateKey:
     Raises:
         UsageError: no such file, readable by others, or not an Ed25519 key in PEM.
     """
+    key = _load(path)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _not_a_key(path, "Ed25519")
+    return key
+
+
+def load_sealing_key(path: Path) -> X25519PrivateKey:
+    """Return the key for seals in a file.
+
+    Raises:
+        UsageError: no such file, readable by others, or not an X25519 key in PEM.
+    """
+    key = _load(path)
+    if not isinstance(key, X25519PrivateKey):
+        raise _not_a_key(path, "X25519")
+    return key
+
+
+def _load(path: Path) -> object:
     try:
         mode = path.stat().st_mode
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise UsageError(
             "signing-key-not-found",
-            f"Expected the coordinator's signing key at {path}, found no file that can be read.",
-            "Check signing_key in coordinator.toml, or restore the key from your backup.",
+            f"Expected a private key at {path}, found no file that can be read.",
+            "Check the path in the settings, or restore the key from your backup.",
         ) from error
     except (ValueError, TypeError) as error:
-        raise _not_a_key(path) from error
+        raise _not_a_key(path, "private") from error
     if mode & _OTHERS:
         raise UsageError(
             "key-readable-by-others",
@@ -64,8 +95,6 @@ def load_signing_key(path: Path) -> Ed25519PrivateKey:
             f"{stat.S_IMODE(mode):04o}.",
             f"Run chmod 600 {path}, and consider whether the key is still secret.",
         )
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _not_a_key(path)
     return key
 
 
@@ -84,9 +113,9 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _not_a_key(path: Path) -> UsageError:
+def _not_a_key(path: Path, kind: str) -> UsageError:
     return UsageError(
         "not-a-signing-key",
-        f"Expected an Ed25519 key in PEM (PKCS 8) at {path}, found something else.",
+        f"Expected a key ({kind}) in PEM (PKCS 8) at {path}, found something else.",
         "Restore the key from your backup.",
     )

@@ -13,8 +13,8 @@ from protocol import canonical
 from protocol.errors import ConcauseError, PeerError
 
 Step: TypeAlias = Literal[
-    "connect", "advertise", "share", "mask", "agree", "reveal", "complete"
-]  # connect: before R0, while nodes are awaited; then R0 to R4 of SPEC 4.6
+    "connect", "advertise", "share", "mask", "agree", "reveal", "split", "open", "complete"
+]  # connect: before R0, while nodes are awaited; then R0 to R4 of SPEC 4.6, or 4.9
 SiteState: TypeAlias = Literal["pending", "answered", "refused", "dropped"]
 Outcome: TypeAlias = Literal["running", "complete", "refused", "failed"]
 MAX_TEXT = 1000  # characters of one text in a refusal

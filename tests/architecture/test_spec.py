@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConcauseError
-from protocol.secagg import coordinator, site
+from protocol.secagg import coordinator, site, split_coordinator, split_site
 from protocol.secagg.turns import render_mermaid
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +16,10 @@ SOURCES = [
 ]
 
 
-@pytest.mark.parametrize("machine", [site, coordinator], ids=["site", "coordinator"])
+MACHINES = [site, coordinator, split_site, split_coordinator]
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.__name__)
 def test_the_diagram_of_a_machine_is_drawn_from_its_table(machine: object) -> None:
     assert render_mermaid(machine.LEGAL).strip() in SPEC  # type: ignore[attr-defined]
 

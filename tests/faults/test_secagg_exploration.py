@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from protocol.secagg import site
+from protocol.secagg import joining
 from tests.support.secagg_exploration import Exploration, subsets
 from tests.support.secagg_network import consortium
 
@@ -52,4 +52,4 @@ def test_a_cohort_without_a_least_size_bares_one_vector(monkeypatch: pytest.Monk
 def _switch_off(
     monkeypatch: pytest.MonkeyPatch, defence: str, instead: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(site, defence, instead)
+    monkeypatch.setattr(joining, defence, instead)

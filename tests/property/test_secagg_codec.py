@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocol.errors import ConcauseError, PeerError
 from protocol.identifiers import Digest, PublicKey, SessionId, Signature, SiteId
 from protocol.secagg import coordinator, site
-from protocol.secagg.descriptor import MAX_LENGTH, Descriptor, SignedDescriptor
+from protocol.secagg.descriptor import MAX_LENGTH, Aggregation, Descriptor, SignedDescriptor
 from protocol.secagg.messages import (
     COORDINATOR_MESSAGES,
     SEALED_BYTES,
@@ -23,25 +23,34 @@ from protocol.secagg.messages import (
     Invitation,
     MaskedVector,
     Message,
+    Opened,
     Quorum,
     Reveal,
     SealedPair,
     Shares,
     SiteMessage,
+    SplitVector,
     Survivors,
     decode_answer,
     decode_message,
     decode_request,
     encode_message,
 )
+from protocol.secagg.split import SealedShares
 from tests.support.secagg_network import consortium, flip
 from tests.support.secagg_record import record
+from tests.support.split_world import SplitRound, split_consortium
 
 WORLD = consortium(3, length=2)
 RECORD = record(WORLD)
 REQUESTS = {type(message).__name__: message for message in RECORD.requests}
 ANSWERS = {type(message).__name__: message for message in RECORD.answers}
-MESSAGES: dict[str, Message] = {**REQUESTS, **ANSWERS}
+SPLIT = SplitRound(split_consortium(3, aggregators=3, length=2))
+SPLIT.finish()
+AGGREGATED = {
+    type(event).__name__: event for event in SPLIT.events if isinstance(event, SplitVector | Opened)
+}
+MESSAGES: dict[str, Message] = {**REQUESTS, **ANSWERS, **AGGREGATED}
 STRIDE = 5  # flips one or two bits of every byte, in turn each of the eight
 EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True)
 
@@ -70,6 +79,7 @@ def descriptors_of(length: int) -> st.SearchStrategy[Descriptor]:
         n_min=st.integers(0, 200),
         colluders=st.integers(0, 200),
         deadline=st.integers(0, 2**64 - 1),
+        aggregation=st.sampled_from(Aggregation),
         protocol_version=st.integers(0, 2**16 - 1),
     )
 
@@ -82,6 +92,10 @@ pairs = st.builds(
 deliveries = st.builds(Delivery, sites, pairs, few(digests), signatures)
 agreements = st.builds(Agreement, sessions, sites, digests, digests, digests, signatures)
 shares = st.binary(min_size=33, max_size=33)
+sealed_seeds = st.binary(min_size=48, max_size=48)
+sealed = st.builds(
+    SealedShares, st.binary(max_size=40), st.lists(sealed_seeds, max_size=2).map(tuple)
+)
 MESSAGE_STRATEGIES: dict[type[Message], st.SearchStrategy[Message]] = {
     Invitation: st.builds(Invitation, st.builds(SignedDescriptor, descriptors, signatures)),
     Adverts: st.builds(Adverts, sessions, few(adverts)),
@@ -95,19 +109,31 @@ MESSAGE_STRATEGIES: dict[type[Message], st.SearchStrategy[Message]] = {
     ),
     Agreement: agreements,
     Reveal: st.builds(Reveal, sessions, sites, digests, few(shares), signatures),
+    SplitVector: st.builds(SplitVector, sessions, sites, digests, sealed, signatures),
+    Opened: st.builds(
+        Opened,
+        sessions,
+        st.integers(0, 2),
+        digests,
+        st.integers(0, 2**16 - 1),
+        st.binary(max_size=40),
+        signatures,
+    ),
 }
 
 
 def test_every_message_is_tried() -> None:
     assert set(MESSAGE_STRATEGIES) == set(get_args(Message))
     assert {type(message) for message in MESSAGES.values()} == set(get_args(Message))
-    assert {*COORDINATOR_MESSAGES, *SITE_MESSAGES} == set(get_args(Message))
-    assert len({kind.type_byte for kind in (*COORDINATOR_MESSAGES, *SITE_MESSAGES)}) == 10
+    kinds = {*COORDINATOR_MESSAGES, *SITE_MESSAGES, Opened}
+    assert kinds == set(get_args(Message))
+    assert len({kind.type_byte for kind in kinds}) == 12
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_every_message_carries_its_session(kind: str) -> None:
-    assert MESSAGES[kind].session == WORLD.descriptor.session
+    world = SPLIT.world if kind in AGGREGATED else WORLD
+    assert MESSAGES[kind].session == world.descriptor.session
 
 
 @EXAMPLES

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from client.measure.discrete_gaussian import sample
 from client.measure.noise import gaussian
+from protocol.privacy.discrete_gaussian import sample
 
 ALPHA = 1e-6
 DRAWS = 400_000

@@ -28,7 +28,8 @@ from protocol.secagg.transcript import Header, encode_event, encode_header
 from protocol.signing import public_key
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from server.release.basis import Basis, establish, terms_of
+from protocol.terms import terms_of
+from server.release.basis import Basis, establish
 from server.rounds.papers import Papers
 from tests.support.release_keys import key_of
 

@@ -7,7 +7,7 @@ keys and entropy follow from a seed, so a run can be repeated to the byte.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -232,6 +232,7 @@ def terms_of(descriptor: Descriptor) -> RoundTerms:
         descriptor.threshold,
         descriptor.n_min,
         descriptor.colluders,
+        descriptor.aggregation,
     )
 
 
@@ -346,7 +347,9 @@ class Network:
 
     def _restart(self) -> None:
         torn = self.transcript + encode_event(StepClosed())[:-1]
-        self.state = replay(*decode(torn, allow_truncated_tail=True))
+        restored = replay(*decode(torn, allow_truncated_tail=True))
+        assert isinstance(restored, get_args(CoordinatorState))
+        self.state = cast("CoordinatorState", restored)
 
     def _shown(self, step: int, recipient: int, message: CoordinatorMessage) -> CoordinatorMessage:
         for fault in self._of(step, Equivocate):

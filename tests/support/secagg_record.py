@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from protocol.secagg import site
 from protocol.secagg.coordinator import CoordinatorState, Event, StepClosed
-from protocol.secagg.messages import CoordinatorMessage, SiteMessage
+from protocol.secagg.messages import CoordinatorMessage, Opened, SiteMessage
 from protocol.secagg.site import AwaitingContribution, Contribution, SiteInput, SiteState
 from tests.support.secagg_network import STEPS, Consortium, at_step, request_for
 
@@ -30,7 +30,7 @@ class Record:
 
     @property
     def answers(self) -> list[SiteMessage]:
-        return [m for m in self.events.values() if not isinstance(m, StepClosed)]
+        return [m for m in self.events.values() if not isinstance(m, StepClosed | Opened)]
 
 
 def record(world: Consortium, position: int = 0) -> Record:

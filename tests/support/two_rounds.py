@@ -12,7 +12,7 @@ from protocol.secagg.ring import to_ring
 from protocol.secagg.site_states import AwaitingContribution, AwaitingInvitation, Contribution
 from protocol.secagg.transcript import Header
 from protocol.study.document import parse_study
-from server.release.basis import terms_of
+from protocol.terms import terms_of
 from server.rounds.carrier import Address
 from server.rounds.driver import drive
 from server.rounds.folder import RoundFolder

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from client.gate.opening import open_gate
-from client.measure import discrete_gaussian, noise
-from client.measure.discrete_gaussian import Entropy, exp_bounds, sample
+from client.measure import noise
+from protocol.privacy import discrete_gaussian
+from protocol.privacy.discrete_gaussian import Entropy, exp_bounds, sample
 
 GAMMAS = [
     *(Fraction(1, 10**12), Fraction(1, 7), Fraction(1), Fraction(22, 7), Fraction(10)),

@@ -22,8 +22,8 @@ OTHER = Digest(bytes(32))
 
 
 def test_the_encoding_has_the_length_that_the_specification_states() -> None:
-    assert len(DESCRIPTOR.encode()) == 128
-    assert len(WORLD.signed.encode()) == 192
+    assert len(DESCRIPTOR.encode()) == 129
+    assert len(WORLD.signed.encode()) == 193
 
 
 def test_decoding_gives_back_the_signed_descriptor() -> None:

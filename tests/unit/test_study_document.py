@@ -164,7 +164,11 @@ FIELD_PROBLEMS = [
     ("tolerated_colluders = 0", "tolerated_colluders = 1", "write 3"),
     ("tolerated_colluders = 0", "tolerated_colluders = 2", "write 3"),
     ("tolerated_colluders = 0", "tolerated_colluders = 3", "write fewer tolerated_colluders"),
-    ('"masking"', '"crypten"', "trust.aggregation (line 18): expected 'masking', found 'crypten'"),
+    (
+        '"masking"',
+        '"crypten"',
+        "trust.aggregation (line 18): expected 'masking' or 'aggregators', found 'crypten'",
+    ),
     ('kind = "boolean"', 'kind = "boolan"', "variables.quit.kind (line 31): expected a known kind"),
     ('kind = "boolean"', "", "variables.quit.kind (line 30): expected the kind of the variable"),
     ('kind = "boolean"', 'kind = "boolean"\nunits = "kg"', "found 'units'; write one of 'label'"),

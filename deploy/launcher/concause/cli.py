@@ -12,7 +12,16 @@ import typer
 import concause  # noqa: F401 - puts the three packages on the path
 from client.__main__ import app as site
 from protocol.errors import ConcauseError, ExitCode
-from server.commands import coordinator, model, questions, release, rounds, sample, study
+from server.commands import (
+    aggregator,
+    coordinator,
+    model,
+    questions,
+    release,
+    rounds,
+    sample,
+    study,
+)
 
 HELP = """Fit one causal model across institutions that may not pool their records.
 
@@ -32,6 +41,7 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.add_typer(site, name="site")
 app.add_typer(coordinator.app, name="coordinator")
+app.add_typer(aggregator.app, name="aggregator")
 app.add_typer(rounds.app, name="round")
 app.add_typer(release.app, name="release")
 app.command()(sample.sample)

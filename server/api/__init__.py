@@ -1,0 +1,1 @@
+"""The coordinator's gRPC service, and what its clients need."""
