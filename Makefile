@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/constraints.txt
 RUN ?= build/demo
 DROP ?=
+AGGREGATORS ?=
 ONLY ?=
 QUICK ?=
 AIM ?=
@@ -15,8 +16,8 @@ SECONDS ?= 30
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.demo ## Three hospitals make synthetic data from NHEFS (DROP=1: one of five is killed mid-round)
-	$(BIN)/python -m deploy.demo --run $(RUN) $(if $(DROP),--drop)
+demo: $(VENV)/.demo $(if $(AGGREGATORS),$(VENV)/.aggregator) ## Three hospitals make synthetic data from NHEFS (DROP=1: one of five is killed mid-round; AGGREGATORS=2: no masks, two operators add up)
+	$(BIN)/python -m deploy.demo --run $(RUN) $(if $(DROP),--drop) $(if $(AGGREGATORS),--aggregators $(AGGREGATORS))
 
 test: lint types ## Environment, lint, types and all tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile
@@ -52,6 +53,8 @@ $(VENV)/.%: pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: Python 3.11 is needed, found $$($(PYTHON) --version). Say make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up the environment in $(VENV) (once; a minute or two)"
+	@$(if $(filter test aggregator,$*),$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) torch==2.13.0)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e '.[demo,$*]'
+	@$(if $(filter test aggregator,$*),$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c $(LOCK) crypten)
 	@$(if $(filter test bench,$*),$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c $(LOCK) dowhy)
 	@touch $@
