@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import CohortError, PeerError, PolicyError
-from protocol.identifiers import PublicKey, SiteId
+from protocol.identifiers import Digest, PublicKey, SiteId
 from protocol.secagg import coordinator, site
 from protocol.secagg.coordinator import CollectingReveals, StepClosed
 from protocol.secagg.dealing import open_delivery
@@ -236,6 +236,22 @@ def test_answers_of_an_earlier_round_are_refused_in_the_next(step: int) -> None:
     with pytest.raises(PeerError) as refused:
         coordinator.advance(at_step(NEXT, step).state, replayed)
     assert refused.value.code == "other-session"
+
+
+def test_sites_that_were_shown_other_studies_share_no_round() -> None:
+    """Each agrees to what it approved; that is another session, whose keys open nothing here."""
+    other = WORLD.issue(study_hash=Digest(bytes([1]) * 32))
+    network = at_step(WORLD, 1)
+    _, (stranger,) = site.advance(other.invited(3), Invitation(other.signed))
+    assert isinstance(stranger, Advert)
+    assert refuse(network.states[0], replaced(network, 3, stranger)).code == "other-session"
+    opened = at_step(WORLD, 0)
+    with pytest.raises(PeerError) as refused:
+        coordinator.advance(opened.state, stranger)
+    assert refused.value.code == "other-session"
+    with pytest.raises(PolicyError) as unapproved:
+        site.advance(WORLD.invited(3), Invitation(other.signed))
+    assert unapproved.value.code == "other-study"
 
 
 def test_adverts_of_an_earlier_round_under_the_next_session_are_refused() -> None:
