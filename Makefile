@@ -11,7 +11,7 @@ QUICK ?=
 AIM ?=
 SECONDS ?= 30
 
-.PHONY: demo test bench fuzz lint types check wheel clean help
+.PHONY: demo test bench fuzz soak lint types check wheel clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ $(WHEELS): | $(VENV)/.bench
 
 fuzz: $(VENV)/.test $(VENV)/.fuzz ## Fuzz every decoder for so long each (SECONDS=30), from the corpus in tests/fuzz
 	$(BIN)/python -m tests.fuzz $(SECONDS) $(ONLY)
+
+soak: $(VENV)/.test ## Twenty rounds over real processes with random faults, some minutes (200 in one process are among the tests)
+	$(BIN)/python -m tests.soak
 
 lint: $(VENV)/.test ## Lint and format check
 	$(BIN)/ruff check .

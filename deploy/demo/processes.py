@@ -102,6 +102,10 @@ class Processes:
             if process.poll() is not None:
                 raise self._trouble(name, f"ended with status {process.returncode}")
 
+    def pids(self) -> Mapping[str, int]:
+        """Return the process id of each child, by name."""
+        return {name: process.pid for name, process in self._running.items()}
+
     def kill(self, name: str) -> None:
         """End a child and all that it started at once, as a power cut would."""
         process = self._running.pop(name)
