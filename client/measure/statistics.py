@@ -16,7 +16,9 @@ from protocol.identifiers import MAX_SITES
 from protocol.privacy.limits import MAX_SUM
 from protocol.privacy.plan import Block, StatisticsPlan
 from protocol.privacy.residuals import residual_table
+from protocol.privacy.scores import family_score
 from protocol.study.families import Family, Population
+from protocol.study.selection import differing_families
 from protocol.study.study import Study
 from protocol.study.time import transition_unit
 
@@ -42,7 +44,22 @@ def measure(plan: StatisticsPlan, study: Study, source: CountSource) -> Integers
     for block in plan.blocks:
         if block.kind == "moments":
             statistics[block.span] = source.moments(_family_of(plan, block)).ravel()
+        if block.kind == "scores":
+            statistics[block.span] = _scores(study, source)
     return statistics
+
+
+def _scores(study: Study, source: CountSource) -> Integers:
+    """Return the score of each candidate of a selection: of its families that not all share."""
+    families = differing_families(study.candidates)
+    wanted = sorted({clique for found in families.values() for clique in found})
+    groups = supersets(wanted, study)
+    tables = source.counts(groups, "units")
+    scores = {}
+    for clique in wanted:
+        host = host_of(clique, groups, study)
+        scores[clique] = family_score(marginal(tables[host], host, clique))
+    return np.array([sum(scores[clique] for clique in found) for found in families.values()])
 
 
 def populations(plan: StatisticsPlan) -> tuple[Population, ...]:

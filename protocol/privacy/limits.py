@@ -14,6 +14,7 @@ MAX_FAMILY_CELLS = 2**20
 MAX_PLAN_CELLS = 2**24
 MAX_UNITS = 2**33  # more than there are people
 MAX_SUM = 2**62  # of the absolute value of one element
+MAX_SCORE = 2**50  # of a sum of scores, which leaves room to compare 64 of them
 MAX_NARROW_SUM = 2**31  # below this a sum survives modulo 2^32
 MAX_SITE_SCALE = 2**37  # with 16 binary digits behind the point, still exactly a float
 NOISE_DEVIATIONS = 64
@@ -84,17 +85,17 @@ def largest_sum(study: Study, largest: int, scale: Fraction) -> Fraction:
     return rows_in_all(study) * largest + deviations * scale
 
 
-def check_overflow(clique: Clique, most: Fraction) -> None:
+def check_overflow(clique: Clique, most: Fraction, *, of_scores: bool = False) -> None:
     """Check that no element of a sum, nor a product on the way to it, can leave int64.
 
     Raises:
-        UsageError: `most`, by `largest_sum`, is 2^62 or above.
+        UsageError: `most`, by `largest_sum`, is 2^62 or above; 2^50, of scores.
     """
-    if most >= MAX_SUM:
+    if most >= (MAX_SCORE if of_scores else MAX_SUM):
         raise UsageError(
             "sum-could-overflow",
-            f"Expected sums below 2^62 for as many rows as the study allows, found that those of "
-            f"{shown(clique)} could exceed them.",
+            f"Expected sums below 2^{50 if of_scores else 62} for all rows that the study allows, "
+            f"found that those of {shown(clique)} could exceed them.",
             "Lower max_rows_per_unit or max_rows_per_site, or give its variables fewer levels.",
         )
 

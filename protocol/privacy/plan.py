@@ -177,7 +177,7 @@ def compile_plan(study: Study) -> StatisticsPlan:
         blocks=tuple(
             _lay_out(study, zip(wanted, _site_scales(study, wanted, budget), strict=True))
         ),
-        families=study.families,
+        families=() if study.candidates else study.families,
         noise_shares=study.cohort.noise_shares,
         delta=delta,
     )
@@ -250,14 +250,16 @@ def _display_below(value: float) -> str:
 
 
 def _is_narrow(study: Study, one: WantedStatistic, scale: Fraction) -> bool:
-    return largest_sum(study, one.largest, scale) < MAX_NARROW_SUM
+    # Scores are compared, in a ring that has room for it.
+    return one.kind != "scores" and largest_sum(study, one.largest, scale) < MAX_NARROW_SUM
 
 
 def _lay_out(study: Study, scales: Iterable[tuple[WantedStatistic, Fraction]]) -> Iterator[Block]:
     offset = 0
     for one, scale in sorted(scales, key=lambda each: _is_narrow(study, *each)):
         check_scale(one.clique, scale)
-        check_overflow(one.clique, largest_sum(study, one.largest, scale))
+        most = largest_sum(study, one.largest, scale)
+        check_overflow(one.clique, most, of_scores=one.kind == "scores")
         size = prod(one.shape)
         rho = sum_rho(one.squared_sensitivity, size, scale, study.cohort.noise_shares)
         yield Block(

@@ -5,6 +5,9 @@
 2. A one-way histogram of the parts of bins of every numeric variable with `detail`.
 3. Moments of every family fitted to them (protocol/privacy/moments.py).
 
+Of a selection, the scores of its candidates instead of all of these (protocol/privacy/scores.py):
+a row changes the score of a candidate by at most PER_FAMILY for each of its differing families.
+
 L2 sensitivity of residuals. One row x adds to the table of A the vector a_x = kron_i (m_i e_{x_i}
 - 1), and |a_x|^2 = prod_i ((m_i - 1)^2 + (m_i - 1)) = prod_i m_i (m_i - 1) for every x. A unit of r
 rows adds a sum of r such vectors, whose norm is at most r |a_x| by the triangle inequality, and
@@ -36,15 +39,17 @@ from protocol.privacy.moments import (
 )
 from protocol.privacy.residuals import subsets
 from protocol.privacy.roots import root_below
+from protocol.privacy.scores import PER_FAMILY
 from protocol.privacy.weights import family_weights
 from protocol.study.families import Family, Population
 from protocol.study.graph import Clique
 from protocol.study.sections import CliqueWeight
+from protocol.study.selection import differing_families
 from protocol.study.study import Study
 from protocol.study.time import BEFORE, FIRST, NOW, transition_unit
 from protocol.study.variables import Numeric
 
-BlockKind: TypeAlias = Literal["residual", "histogram", "moments"]
+BlockKind: TypeAlias = Literal["residual", "histogram", "moments", "scores"]
 BlockKey: TypeAlias = tuple[BlockKind, Population, Clique]
 
 # A histogram only places values inside their bins: it is worth less than a family's table.
@@ -82,6 +87,8 @@ def statistics_of(study: Study) -> tuple[WantedStatistic, ...]:
     Raises:
         UsageError: a family or the plan is too large, or the study's weights do not fit.
     """
+    if study.candidates:
+        return (_scores(study),)
     weights = family_weights(study)
     wanted = (
         *_residuals(study, weights, "units"),
@@ -92,6 +99,26 @@ def statistics_of(study: Study) -> tuple[WantedStatistic, ...]:
     return _directed(study.plan.weights, wanted) if study.plan.weights else wanted
 
 
+def _scores(study: Study) -> WantedStatistic:
+    """Return the scores of a selection's candidates; a row changes each family by `PER_FAMILY`."""
+    families = differing_families(study.candidates)
+    for clique in {clique for found in families.values() for clique in found}:
+        check_family(clique, study.sizes(clique))
+    changes = [PER_FAMILY * _row_bound(study) * len(found) for found in families.values()]
+    most = PER_FAMILY * max(len(found) for found in families.values())
+    return WantedStatistic(
+        kind="scores",
+        population="units",
+        clique=(),
+        shape=(len(changes),),
+        unit=most,
+        integers_squared=1,
+        squared_sensitivity=sum(change**2 for change in changes),
+        largest=most,
+        coefficient=Fraction(1),
+    )
+
+
 def _directed(
     weights: Sequence[CliqueWeight], wanted: Sequence[WantedStatistic]
 ) -> tuple[WantedStatistic, ...]:
@@ -100,7 +127,9 @@ def _directed(
     Budget shares are as sqrt(coefficient cost). Those that are not declared are scaled alike, so
     that together they keep their share; a residual table has to be declared.
     """
-    declared = {(one.kind, one.population, one.clique): Fraction(one.weight) for one in weights}
+    declared: dict[BlockKey, Fraction] = {
+        (one.kind, one.population, one.clique): Fraction(one.weight) for one in weights
+    }
     _check_weights(weights, wanted)
     named = [one for one in wanted if one.key in declared]
     now = sum(root_below(declared[one.key] * one.cost) for one in named)
@@ -112,7 +141,7 @@ def _directed(
 
 
 def _check_weights(weights: Sequence[CliqueWeight], wanted: Sequence[WantedStatistic]) -> None:
-    named = Counter((one.kind, one.population, one.clique) for one in weights)
+    named: Counter[BlockKey] = Counter((one.kind, one.population, one.clique) for one in weights)
     known = {one.key for one in wanted}
     tables = {one.key for one in wanted if one.kind == "residual"}
     wrong = sorted({key for key, count in named.items() if count > 1 or key not in known})

@@ -25,6 +25,7 @@ from protocol.study.sections import (
     Trust,
     Unit,
 )
+from protocol.study.selection import Candidate, Selection
 from protocol.study.study import Study
 from protocol.study.variables import (
     Boolean,
@@ -56,6 +57,8 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "questions": Question,
     "time": Time,
     "plan": PlanSection,
+    "selection": Selection,
+    "candidates": Candidate,
     "weights": CliqueWeight,
 }
 _KIND_EXAMPLE = "kind = " + ", ".join(f'"{kind}"' for kind in _KINDS)
@@ -66,6 +69,8 @@ EXAMPLES: Mapping[str, str] = {
     "author": 'author = "A. Author, B. Institute"',
     "description": 'description = "Why this is asked"',
     "expires": "expires = 2030-12-31",
+    "selection": "[selection] with candidates",
+    "candidates": 'candidates = [{ name = "short", edges = ["a -> b"] }, ...], two or more',
     "unit": 'a name such as "person"',
     "max_rows_per_unit": "max_rows_per_unit = 1",
     "max_rows_per_site": "max_rows_per_site = 100000",

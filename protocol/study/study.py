@@ -46,6 +46,7 @@ from protocol.study.sections import (
     Trust,
     Unit,
 )
+from protocol.study.selection import Selection, candidate_graph, selection_problems
 from protocol.study.structure import Structure
 from protocol.study.time import base_name, template_of
 from protocol.study.variables import Missingness, Survival, Variable, model_labels
@@ -79,11 +80,23 @@ class Study(Section):
     questions: tuple[Question, ...] = Field(default=(), max_length=MAX_QUESTIONS)
     plan: PlanSection = PlanSection()
     synthetic: Synthetic = Synthetic()
+    selection: Selection | None = None
 
     @field_validator("variables", mode="after")
     @classmethod
     def _by_name(cls, variables: dict[str, Variable]) -> dict[str, Variable]:
         return dict(sorted(variables.items()))  # so that nothing downstream sees the file's order
+
+    @model_validator(mode="after")
+    def _selects(self) -> "Study":
+        if self.selection is not None:
+            given = {"questions": self.questions, "mechanisms": self.mechanisms}
+            others = [name for name, value in given.items() if value]
+            others += ["plan"] if self.plan != PlanSection() else []
+            refuse_any(
+                selection_problems(self.variables, self.selection, self.trust, self.time, others)
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
@@ -93,6 +106,12 @@ class Study(Section):
             )
         )
         return self
+
+    @cached_property
+    def candidates(self) -> dict[str, CausalGraph]:
+        """Return the graphs that a selection chooses from, by name; none of other studies."""
+        named = self.selection.candidates if self.selection else ()
+        return {one.name: candidate_graph(self.variables, one) for one in named}
 
     @cached_property
     def mixed_graph(self) -> MixedGraph:
@@ -234,7 +253,10 @@ def _document(study: Study) -> Json:
     drawing = drawing_of(study.variables, study.graph, study.time)
     named = {"latent": drawing.latent, "site_specific": study.graph.site_specific}
     unit = _fields(study.unit)
-    return _fields(study) | {
+    stated = {name: value for name, value in _fields(study).items() if name != "selection"}
+    if study.selection is not None:
+        stated["selection"] = _fields(study.selection)
+    return stated | {
         # Left out if not stated, so that studies from before it was known keep their hash.
         "unit": {name: value for name, value in unit.items() if value is not None},
         "budget": _fields(study.budget) | {"delta": decimal_text(study.budget.delta_or_default)},
@@ -242,7 +264,11 @@ def _document(study: Study) -> Json:
             "edges": [*texts_of(drawing)],
             **{name: list(given) for name, given in named.items() if given},
         },
-        "mechanisms": {name: _fields(study.mechanism(name)) for name in study.variables},
+        "mechanisms": {
+            name: _fields(study.mechanism(name))
+            for name in study.variables
+            if study.selection is None  # nothing is fitted
+        },
         "questions": [_question(study, question) for question in study.questions],
     }
 

@@ -24,7 +24,7 @@ from protocol.secagg.split_coordinator import CollectingOpenings, missing_noise
 from protocol.secagg.split_messages import cohort_hash
 from protocol.secagg.transcript import decode, replay
 from protocol.study.document import parse_study
-from protocol.terms import terms_of
+from protocol.terms import check_selectors, terms_of
 
 Integers = NDArray[np.int64]
 
@@ -52,6 +52,11 @@ class Cohort:
     def hash(self) -> Digest:
         """Return the hash of what is to be opened, to the byte."""
         return cohort_hash(self.state.payloads)
+
+    @property
+    def selects(self) -> bool:
+        """Return whether only the winner of a selection is opened."""
+        return any(block.kind == "scores" for block in self.plan.blocks)
 
     @property
     def missing(self) -> int:
@@ -105,6 +110,26 @@ def own_share(
     for _ in range(cohort.missing):
         share += _noise_of_a_site(cohort.plan, entropy)
     return share
+
+
+def check_can_select(cohort: Cohort) -> None:
+    """Check that there are three aggregators for a selection, one of them to deal.
+
+    Raises:
+        PolicyError: there are not.
+    """
+    if cohort.selects:
+        check_selectors(cohort.state.opening.roster)
+
+
+def check_winner(result: Integers) -> None:
+    """Check that exactly one place won.
+
+    Raises:
+        PeerError: the aggregators computed something else; nothing is signed.
+    """
+    if sorted(result.tolist()) != [0] * (result.size - 1) + [1]:
+        raise PeerError("no-winner", "The comparison of scores did not name one winner.")
 
 
 def opened_sum(cohort: Cohort, result: Integers) -> Packed:

@@ -32,16 +32,19 @@ from crypten.communicator import DistributedCommunicator  # noqa: E402
 from crypten.mpc.primitives import ArithmeticSharedTensor  # noqa: E402
 
 __all__ = [
+    "GENERATORS",
     "DistributedCommunicator",
     "Integers",
     "Keystream",
     "RefusedProvider",
+    "crypten_module",
     "install",
     "opened",
     "random_bits",
     "ring_elements",
     "seed_generators",
     "shared",
+    "shared_number",
 ]
 
 _RING_BITS = 64
@@ -54,6 +57,7 @@ _DRAWING = (  # modules that hold the two functions under their own names
     "crypten.mpc.provider.ttp_provider",
 )
 CPU = torch.device("cpu")
+GENERATORS = frozenset({"prev", "next", "local", "global"})
 Integers = NDArray[np.int64]
 
 
@@ -93,6 +97,7 @@ def install(*, insecure_simulation: bool = False) -> None:
     if not insecure_simulation:
         providers = getattr(crypten.mpc, "__SUPPORTED_PROVIDERS")
         providers.update(TFP=RefusedProvider(), HE=RefusedProvider())
+        crypten.cfg.mpc.provider = "TTP"
 
 
 def seed_generators(keys: dict[str, bytes]) -> None:
@@ -135,6 +140,16 @@ def shared(share: Integers) -> ArithmeticSharedTensor:
     if share.dtype != np.int64:
         raise TypeError(f"expected 64-bit integers, found {share.dtype}")
     return ArithmeticSharedTensor.from_shares(torch.from_numpy(share.copy()), precision=0)
+
+
+def shared_number(share: Integers) -> Any:  # noqa: ANN401 - CrypTen has no types
+    """Return CrypTen's tensor of a share, to compute with and not only to open."""
+    return crypten.mpc.MPCTensor.from_shares(shared(share).share, precision=0)
+
+
+def crypten_module(name: str) -> Any:  # noqa: ANN401 - CrypTen has no types
+    """Return a module of CrypTen, which this one has made importable."""
+    return import_module(name)
 
 
 def opened(tensor: ArithmeticSharedTensor) -> Integers:

@@ -18,6 +18,7 @@ class Job(BaseModel):
         keys: hex keys of CrypTen's generators, derived from the aggregators' own keys.
         host, port: where the first aggregator's store listens.
         interface: the one network interface that gloo may use.
+        choose: open only where the largest element is, and not the sum.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +31,7 @@ class Job(BaseModel):
     port: int
     interface: str
     timeout_s: float = Field(gt=0)
+    choose: bool = False
     insecure_simulation: bool = False
 
     def write(self, folder: Path) -> None:

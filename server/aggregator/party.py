@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import Store, TCPStore
 
 from server.aggregator.crypten_guard import (
+    GENERATORS,
     DistributedCommunicator,
     Integers,
     install,
@@ -31,6 +32,7 @@ from server.aggregator.crypten_guard import (
     shared,
 )
 from server.aggregator.job import AGREED, COMMIT, DISAGREED, RESULT, SHARE, Job
+from server.aggregator.selection import selected
 
 
 class _Communicator(DistributedCommunicator):  # type: ignore[misc]
@@ -38,16 +40,16 @@ class _Communicator(DistributedCommunicator):  # type: ignore[misc]
 
     def __init__(self, job: Job, store: Store) -> None:
         limit = timedelta(seconds=job.timeout_s)
-        self.rank, self.world_size = job.place, job.parties
+        comparing = 2 if job.choose else job.parties  # in a selection the third deals
+        self.rank, self.world_size = job.place, comparing
         self.ttp_initialized = False
         self._name = f"party-{job.place}"
         self.reset_communication_stats()
         dist.init_process_group(
             "gloo", store=store, rank=job.place, world_size=job.parties, timeout=limit
         )
-        everyone = list(range(job.parties))
-        self.main_group = dist.new_group(everyone, timeout=limit)
-        self.ttp_group = dist.new_group(everyone, timeout=limit)
+        self.main_group = dist.new_group(list(range(comparing)), timeout=limit)
+        self.ttp_group = dist.new_group(list(range(job.parties)), timeout=limit)
 
 
 def main(folder: Path) -> int:
@@ -55,7 +57,7 @@ def main(folder: Path) -> int:
     job = Job.read(folder)
     share: Integers = np.load(folder / SHARE, allow_pickle=False)
     install(insecure_simulation=job.insecure_simulation)
-    seed_generators({name: bytes.fromhex(key) for name, key in job.keys.items()})
+    seed_generators({name: bytes.fromhex(job.keys[name]) for name in GENERATORS & job.keys.keys()})
     with _meeting(job):
         if not _all_came_with(job, share.size):
             return DISAGREED
@@ -63,7 +65,9 @@ def main(folder: Path) -> int:
         sys.stdout.flush()
         if sys.stdin.readline().strip() != COMMIT:
             return 0
-        np.save(folder / RESULT, opened(shared(share)), allow_pickle=False)
+        keys = {name: bytes.fromhex(key) for name, key in job.keys.items()}
+        result = selected(share, job.place, keys) if job.choose else opened(shared(share))
+        np.save(folder / RESULT, result, allow_pickle=False)
     return 0
 
 
@@ -72,8 +76,8 @@ def _meeting(job: Job) -> Iterator[None]:
     os.environ["GLOO_SOCKET_IFNAME"] = job.interface
     DistributedCommunicator.instance = _Communicator(job, _store(job))
     yield
-    dist.barrier(group=DistributedCommunicator.instance.main_group)
-    DistributedCommunicator.shutdown()
+    dist.barrier(group=DistributedCommunicator.instance.ttp_group)
+    dist.destroy_process_group()
 
 
 def _store(job: Job) -> TCPStore:
@@ -95,8 +99,9 @@ def _store(job: Job) -> TCPStore:
 def _all_came_with(job: Job, length: int) -> bool:
     """Return whether all parties hold shares of one subject, of one length."""
     subject = np.frombuffer(bytes.fromhex(job.subject), "<i8")
-    mine = torch.from_numpy(np.array([*subject, length], np.int64))
-    found = DistributedCommunicator.instance.all_gather(mine)
+    mine = torch.from_numpy(np.array([*subject, length, job.choose], np.int64))
+    found = [torch.empty_like(mine) for _ in range(job.parties)]
+    dist.all_gather(found, mine, group=DistributedCommunicator.instance.ttp_group)
     return all(bool((each == mine).all()) for each in found)
 
 

@@ -19,7 +19,14 @@ from protocol.secagg.messages import Opened
 from protocol.secagg.ring import to_wire
 from protocol.secagg.roster import Roster
 from protocol.signing import public_key
-from server.aggregator.cohort import Cohort, opened_sum, own_share, read_cohort
+from server.aggregator.cohort import (
+    Cohort,
+    check_can_select,
+    check_winner,
+    opened_sum,
+    own_share,
+    read_cohort,
+)
 from server.aggregator.job import Job
 from server.aggregator.meeting import open_together
 from server.aggregator.settings import MeetingSection
@@ -28,6 +35,9 @@ from server.api.relay_client import RelayClient
 from server.rounds.clock import Clock
 
 _KEY_BYTES = 32
+COMPARING = 2  # parties of a selection, beside the dealer
+ROLES = ("first", "second", "dealer")
+DEALER = ROLES.index("dealer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,7 @@ class Aggregator:
             StorageError: the others did not come, or one was lost.
         """
         operator = self.operator
+        check_can_select(cohort)
         share = own_share(cohort, operator.place, operator.sealing_key, os.urandom)
         result = open_together(
             self._job(cohort),
@@ -121,6 +132,8 @@ class Aggregator:
             lambda: self.spent.spend(cohort.session, cohort.hash),
             self.log,
         )
+        if cohort.selects:
+            check_winner(result)
         opened = Opened(
             cohort.session,
             operator.place,
@@ -132,12 +145,16 @@ class Aggregator:
 
     def _job(self, cohort: Cohort) -> Job:
         host, _, port = self.meeting.address.rpartition(":")
+        keys = generator_keys(self.operator, cohort)
+        if cohort.selects:
+            keys |= selection_keys(self.operator, cohort)
         subject = Writer().fixed(cohort.session, 32).fixed(cohort.hash, 32)
         return Job(
             place=self.operator.place,
             parties=len(self.operator.roster.aggregators),
             subject=labelled_hash("opening", subject.finish()).hex(),
-            keys={name: key.hex() for name, key in generator_keys(self.operator, cohort).items()},
+            keys={name: key.hex() for name, key in keys.items()},
+            choose=cohort.selects,
             host=host,
             port=int(port),
             interface=self.meeting.interface,
@@ -150,21 +167,34 @@ def generator_keys(operator: Operator, cohort: Cohort) -> dict[str, bytes]:
 
     "next" of one party is "prev" of the one after it; they derive it from their sealing keys.
     """
-    place, parties, session = (
-        operator.place,
-        len(operator.roster.aggregators),
-        cohort.session,
-    )
-
-    def of_pair(owner: int, other: int) -> bytes:
-        peer = operator.roster.aggregators[other].sealing_key
-        secret = exchange(operator.sealing_key, peer)
-        return expand(secret, session, "party-pair", owner.to_bytes(1, "big"))
-
-    before, after = (place - 1) % parties, (place + 1) % parties
+    parties = COMPARING if cohort.selects else len(operator.roster.aggregators)
+    if operator.place >= parties:
+        return {}
+    before, after = (operator.place - 1) % parties, (operator.place + 1) % parties
     return {
-        "prev": of_pair(before, before),
-        "next": of_pair(place, after),
+        "prev": _pair_key(operator, before, cohort, f"next-{before}"),
+        "next": _pair_key(operator, after, cohort, f"next-{operator.place}"),
         "local": os.urandom(_KEY_BYTES),
-        "global": labelled_hash("party-common", session),
+        "global": labelled_hash("party-common", cohort.session),
     }
+
+
+def selection_keys(operator: Operator, cohort: Cohort) -> dict[str, bytes]:
+    """Return what this aggregator has in common with the others of a selection, by its other.
+
+    A comparing party and the dealer share two: for the dealer's own share, and for triples.
+    """
+    roles = ("first", "second") if operator.place == DEALER else ("dealer",)
+    found = {}
+    for role in roles:
+        other = DEALER if role == "dealer" else ROLES.index(role)
+        comparing = operator.place if role == "dealer" else other
+        for suffix in ("", "-triples"):
+            label = f"dealt-{comparing}{suffix}"
+            found[f"{role}{suffix}"] = _pair_key(operator, other, cohort, label)
+    return found
+
+
+def _pair_key(operator: Operator, other: int, cohort: Cohort, label: str) -> bytes:
+    secret = exchange(operator.sealing_key, operator.roster.aggregators[other].sealing_key)
+    return expand(secret, cohort.session, "party-pair", label.encode("ascii"))

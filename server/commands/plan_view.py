@@ -80,6 +80,8 @@ def block_table(statistics: StatisticsPlan) -> Table:
 
 
 def _block_name(block: Block) -> str:
+    if block.kind == "scores":
+        return "scores of candidates"
     if not block.clique:
         return f"number of {block.population.replace('units', 'rows')}"
     columns = " x ".join(block.clique)

@@ -14,6 +14,7 @@ from protocol.errors import ExitCode, UsageError
 from protocol.study.document import parse_study
 from server.commands.coordinator import DEFAULT_CONFIG, ConfigPath
 from server.commands.output import JsonFlag, console, read_text, show, shown
+from server.release.choice import Choice, verify_choice, write_choice
 from server.rounds.clock import SystemClock
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.flower_cli import FlowerCli
@@ -76,6 +77,10 @@ def start(
     if status.outcome != "complete":
         show(status.model_dump(mode="json"), *_status_tables(status, folder.path), as_json=as_json)
         raise typer.Exit(_EXIT[status.outcome])
+    papers = folder.read_papers()
+    if parse_study(papers.study_text).candidates:
+        _show_choice(write_choice(target, papers), folder.path, as_json=as_json)
+        return
     with nullcontext() if as_json else console.status("fitting the model, writing the release"):
         summary = _publish(settings, folder, target)
     show(
@@ -177,6 +182,28 @@ def _publish(settings: CoordinatorConfig, folder: RoundFolder, target: Path) -> 
         signing_key=load_signing_key(settings.coordinator.signing_key),
         now=datetime.now(UTC),
     )
+
+
+@app.command()
+def winner(
+    folder: Annotated[Path, typer.Argument(help="What `round start` wrote of a selection.")],
+    roster: Annotated[Path, typer.Option(help="The roster, as you know it.")],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Verify a selection from its papers, and show which candidate won."""
+    _show_choice(verify_choice(folder, roster.read_bytes()), folder, as_json=as_json)
+
+
+def _show_choice(choice: Choice, folder: Path, *, as_json: bool) -> None:
+    basis = choice.basis
+    table = Table("", "", show_header=False, title="Selected")
+    table.add_row("winner", f"{choice.winner} (of {', '.join(basis.study.candidates)})")
+    table.add_row("cohort", f"{len(basis.cohort)} sites ({', '.join(basis.contributed)})")
+    spent = f"epsilon {basis.epsilon:.3g} at delta {float(basis.plan.delta):.0e}"
+    table.add_row("budget spent", spent)
+    table.add_row("round", shown(folder))
+    show({"round": str(folder), **choice.document}, table, as_json=as_json)
 
 
 def _earlier_line(earlier: "EarlierSummary") -> str:

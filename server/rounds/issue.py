@@ -15,7 +15,7 @@ from protocol.secagg.transcript import Header
 from protocol.signing import public_key
 from protocol.study.document import parse_study
 from protocol.study.study import Study
-from protocol.terms import terms_of
+from protocol.terms import check_selectors, terms_of
 from server.rounds.board import fresh_status
 from server.rounds.clock import Clock
 from server.rounds.coordinator_config import CoordinatorConfig
@@ -54,6 +54,8 @@ def prepare_round(
     _check_current(study, now)
     check_followed(study, given=followed is not None)
     study.cohort.check_roster_size(len(roster.sites))
+    if study.candidates:
+        check_selectors(roster)
     terms = terms_of(study, compile_plan(study), roster)
     key = load_signing_key(config.coordinator.signing_key)
     if public_key(key) != roster.coordinator:
