@@ -1,8 +1,8 @@
 """Rounds over real processes with random faults: `python -m tests.soak [ROUNDS]`, or `make soak`.
 
-Five hospitals, of which three must stay. Between and during rounds a gate is killed and started
-again, at random. After every round: the round ended in a sum or a refusal; every site's ledger
-holds what its rounds cost; no process holds more files or memory than it did once settled.
+Five hospitals, of which three must stay. In some rounds, at a random moment, a gate, a SuperNode or
+the SuperLink is killed, and started again. After every round: it ended in a sum or a refusal; every
+site's ledger holds what its rounds cost; no process holds more files or memory than once settled.
 """
 
 import random
@@ -21,7 +21,13 @@ from rich.table import Table
 
 from deploy.demo.consortium import Consortium, command, make_consortium
 from deploy.demo.nhefs import NHEFS
-from deploy.demo.processes import Processes, running_consortium, site_child
+from deploy.demo.processes import (
+    Processes,
+    SiteChild,
+    coordinator_children,
+    running_consortium,
+    site_child,
+)
 from protocol.errors import ExitCode
 from protocol.privacy.plan import compile_plan
 from protocol.study.document import parse_study
@@ -30,7 +36,7 @@ from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator
 ROUNDS = 20
 COHORT = {"n_min": 3, "tolerated_colluders": 0, "threshold": 3}
 BUDGET = {"rho": 1000}
-KILL_CHANCE = 0.4
+FAULTS = ("", "", "gate", "gate", "supernode", "superlink")
 SETTLED = 5  # rounds after which nothing may grow any more
 MOST_GROWTH_MB, MOST_NEW_HANDLES = 40, 4
 CHARGED = {"charged", "masked", "agreed", "revealed"}  # the steps of a site that cost
@@ -43,6 +49,30 @@ class Held:
 
     handles: int
     megabytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is killed in a round, of which site, so many seconds after its start; "" for nothing."""
+
+    kind: str
+    site: SiteChild
+    after_s: float
+
+    def __str__(self) -> str:
+        whose = "" if self.kind == "superlink" else f" of {self.site.name}"
+        return f"kill -9 {self.kind}{whose}" if self.kind else ""
+
+    @property
+    def restarts(self) -> set[str]:
+        """Return the processes whose handles and memory begin anew."""
+        return {"": set(), "superlink": {"superlink"}}.get(self.kind, {self.site.name})
+
+    @property
+    def expected(self) -> set[int]:
+        """Return how the round may end: one machine that fails may not cost the sum."""
+        lost = {ExitCode.INFRASTRUCTURE} if self.kind == "superlink" else set()
+        return {ExitCode.OK, ExitCode.COHORT} | lost
 
 
 def main(rounds: int) -> int:
@@ -74,18 +104,18 @@ def _soak(
     restarted: set[str] = set()
     for number in range(1, rounds + 1):
         began = time.monotonic()
-        victim = chance.choice(consortium.sites).name if chance.random() < KILL_CHANCE else ""
-        code = _round(consortium, processes, victim, chance.uniform(2, 12))
+        fault = Fault(chance.choice(FAULTS), chance.choice(consortium.sites), chance.uniform(2, 12))
+        code = _round(consortium, config, processes, fault)
         held = _held(processes)
         if number == SETTLED:
             settled, restarted = held, set()
-        restarted |= {victim}
+        restarted |= fault.restarts
         wrong += _grown(settled, held, restarted)
-        if code not in {ExitCode.OK, ExitCode.COHORT}:
+        if code not in fault.expected:
             wrong.append(f"round {number} ended with exit code {code}")
         everything = sum(one.handles for one in held.values())
         table.add_row(
-            *(str(number), f"kill -9 {victim}" if victim else "", ExitCode(code).name),
+            *(str(number), str(fault), ExitCode(code).name),
             *(f"{time.monotonic() - began:.0f}", str(everything)),
             f"{sum(one.megabytes for one in held.values()):.0f}",
         )
@@ -97,17 +127,30 @@ def _soak(
     return 1 if wrong else 0
 
 
-def _round(consortium: Consortium, processes: Processes, victim: str, after_s: float) -> int:
+def _round(
+    consortium: Consortium, config: CoordinatorConfig, processes: Processes, fault: Fault
+) -> int:
     argv = [sys.executable, "-m", "concause", "round", "start", str(consortium.study)]
     argv += ["--config", str(consortium.coordinator), "--json"]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
-        if victim:
-            time.sleep(after_s)
-            processes.kill(victim)
-            (site,) = (each for each in consortium.sites if each.name == victim)
-            time.sleep(1)
-            processes.start(site_child(site))
+        if fault.kind:
+            time.sleep(fault.after_s)
+            _strike(config, processes, fault)
         return running.wait()
+
+
+def _strike(config: CoordinatorConfig, processes: Processes, fault: Fault) -> None:
+    """Kill what the fault says, and start it again; a SuperNode is started again by its gate."""
+    name = fault.site.name
+    if fault.kind == "supernode":
+        for child in psutil.Process(processes.pids()[name]).children(recursive=True):
+            child.kill()
+        return
+    child = site_child(fault.site) if fault.kind == "gate" else coordinator_children(config)[0]
+    processes.kill(child.name)
+    time.sleep(1)
+    processes.start(child)
+    processes.wait_ready(child)
 
 
 def _held(processes: Processes) -> dict[str, Held]:

@@ -164,6 +164,7 @@ class World:
     study: Study = field(default_factory=lambda: parse_study(STUDY))
     coordinator_key: Ed25519PrivateKey = field(default_factory=lambda: key("coordinator"))
     steward: Ed25519PrivateKey = field(default_factory=lambda: key("steward"))
+    fresh: bool = True  # whether its folders have to be made
 
     def __post_init__(self) -> None:
         self._opened: dict[int, Gate] = {}
@@ -171,9 +172,15 @@ class World:
         self.keys = [key(f"site-{site}") for site in range(self.sites)]
         members = [RosterSite(f"site-{i}", public_key(k)) for i, k in enumerate(self.keys)]
         self.roster = Roster("testers", public_key(self.coordinator_key), tuple(members))
-        for site in range(self.sites):
-            self._make(site)
-            self.approve(site)
+        if self.fresh:
+            for site in range(self.sites):
+                self._make(site)
+                self.approve(site)
+
+    @classmethod
+    def reopened(cls, folder: Path) -> "World":
+        """Return the world of a folder that another process made, with the usual study."""
+        return cls(folder, fresh=False)
 
     def home(self, site: int) -> Path:
         """Return the folder with a site's settings."""
