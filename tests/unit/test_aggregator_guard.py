@@ -109,6 +109,7 @@ def test_the_first_party_is_not_trusted_with_triples() -> None:
     program = (
         "from server.aggregator.crypten_guard import install, crypten\n"
         "install({})\n"
+        "crypten.cfg.mpc.provider = 'TFP'\n"
         "provider = crypten.mpc.get_default_provider()\n"
         "try:\n"
         "    print(provider.generate_additive_triple.__name__)\n"
@@ -117,6 +118,8 @@ def test_the_first_party_is_not_trusted_with_triples() -> None:
     )
     assert "--insecure-simulation" in run(program.format(""))
     assert run(program.format("insecure_simulation=True")) == "generate_additive_triple"
+    chosen = "from server.aggregator.crypten_guard import install, crypten\ninstall()\n"
+    assert run(f"{chosen}print(crypten.cfg.mpc.provider)") == "TTP"
 
 
 def test_crypten_itself_draws_words_that_312_of_them_give_away() -> None:
