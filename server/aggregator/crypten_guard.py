@@ -81,7 +81,7 @@ class RefusedProvider:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever is asked is refused
         raise PermissionError(
             f"CrypTen asked for {name} of a provider that lets one party see the operands. "
-            "Only --insecure-simulation allows it."
+            "Only a simulation that says --insecure-simulation may use it."
         )
 
 

@@ -32,7 +32,6 @@ class Job(BaseModel):
     interface: str
     timeout_s: float = Field(gt=0)
     choose: bool = False
-    insecure_simulation: bool = False
 
     def write(self, folder: Path) -> None:
         """Write it into a folder that only its owner can read."""

@@ -33,7 +33,7 @@ def open_together(job: Job, share: Integers, commit: Callable[[], None], log: Pa
         PeerError: the others came with other shares; nothing was opened.
     """
     end = time.monotonic() + job.timeout_s
-    with TemporaryDirectory(prefix="concause-opening-") as name, log.open("ab") as said:
+    with TemporaryDirectory(prefix="opening-", dir=log.parent) as name, log.open("ab") as said:
         folder = Path(name)
         job.write(folder)
         np.save(folder / SHARE, share, allow_pickle=False)

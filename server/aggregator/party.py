@@ -56,7 +56,7 @@ def main(folder: Path) -> int:
     """Return the exit status; the result is in the folder if it is 0."""
     job = Job.read(folder)
     share: Integers = np.load(folder / SHARE, allow_pickle=False)
-    install(insecure_simulation=job.insecure_simulation)
+    install()
     seed_generators({name: bytes.fromhex(job.keys[name]) for name in GENERATORS & job.keys.keys()})
     with _meeting(job):
         if not _all_came_with(job, share.size):

@@ -15,7 +15,6 @@ import torch
 import torch.distributed as dist
 
 from server.aggregator.crypten_guard import (
-    CPU,
     DistributedCommunicator,
     Integers,
     Keystream,
@@ -24,9 +23,6 @@ from server.aggregator.crypten_guard import (
 )
 
 FIRST, SECOND, DEALER = range(3)
-_PARTIES = 2  # that compare
-MAX_SCORE = 2**50  # of a noisy score, in size
-MAX_CANDIDATES = 64
 _LARGEST = crypten_module("crypten.common.functions.maximum")
 _PROVIDER = crypten_module("crypten.mpc.provider.ttp_provider")
 
@@ -143,6 +139,3 @@ class _Dealer(_PROVIDER.TTPServer):  # type: ignore[misc, name-defined]
             result = getattr(self, message["function"])(*message["args"], **message["kwargs"])
             communicator.send_obj(result.size(), FIRST, group)
             dist.send(result, FIRST, group=group)
-
-
-__all__ = ["CPU", "MAX_CANDIDATES", "MAX_SCORE", "selected"]

@@ -81,12 +81,20 @@ class Aggregator:
     log: Path
 
     def work(self, stop: Event, every_s: float, say: Callable[[str], None]) -> None:
-        """Look again and again until `stop` is set; what goes wrong is said, and tried again."""
+        """Look again and again until `stop` is set; what goes wrong is said once, and retried."""
+        said = ""
+
+        def say_anew(text: str) -> None:
+            nonlocal said
+            if text != said:
+                say(text)
+            said = text
+
         while not stop.is_set():
             try:
-                self.look(say)
+                self.look(say_anew)
             except ConcauseError as error:
-                say(f"{error.code}: {error}")
+                say_anew(f"{error.code}: {error}")
             stop.wait(every_s)
 
     def look(self, say: Callable[[str], None]) -> None:

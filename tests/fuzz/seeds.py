@@ -13,6 +13,7 @@ from server.causal.exchange.graphs import write_graph
 from server.causal.exchange.world_tables import network_of_world
 from tests.support.causal_models import model_of, study_of
 from tests.support.secagg_network import Network, consortium
+from tests.support.split_world import SplitRound, split_consortium
 from tests.support.studies import MIXED_TEXT, STUDY_TEXT, VISITS_TEXT
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -29,6 +30,14 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         network.play(step)
         network.take(StepClosed())
     yield "transcript", network.transcript
+    split = SplitRound(split_consortium(3, threshold=2, n_min=2, length=2))
+    split.finish()
+    for event in split.events:
+        if not isinstance(event, StepClosed):
+            yield "message", encode_message(event)
+    yield "transcript", split.transcript
+    yield "roster", split.world.roster.canonical
+    yield "descriptor", split.world.signed.encode()
     yield "descriptor", world.signed.encode()
     yield "roster", world.roster.canonical
     for text in (STUDY_TEXT, MIXED_TEXT, VISITS_TEXT):

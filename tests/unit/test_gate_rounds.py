@@ -12,6 +12,7 @@ import pytest
 from client.gate.gate import Gate
 from client.gate.journal import Step
 from client.gate.ledger import Balance, Kind
+from client.measure.noise import add_noise
 from protocol import canonical
 from protocol.errors import BudgetError, PeerError, PolicyError
 from protocol.identifiers import Digest, SessionId
@@ -89,11 +90,11 @@ def test_last_request_repeated_word_for_word_gets_the_same_answer(
 def test_noise_is_drawn_once_for_a_round_however_often_it_is_asked_for(world: World) -> None:
     drawn: list[int] = []
 
-    def add_noise(_plan: object, values: np.ndarray) -> np.ndarray:
+    def counted(_plan: object, values: np.ndarray) -> np.ndarray:
         drawn.append(1)
         return values
 
-    gates = {i: world.open(i, add_noise=add_noise) for i in range(3)}
+    gates = {i: world.open(i, add_noise=counted) for i in range(3)}
     exchange = Exchange(world, world.issue())
     exchange.step(gates)
     exchange.step(gates)
@@ -288,3 +289,12 @@ def test_policy_made_stricter_holds_from_the_next_message_on(
 def test_site_whose_key_is_not_in_the_roster_refuses(world: World) -> None:
     world.keys[0] = key("another")
     assert refused(world.open(0), invite(world.issue())) == "not-in-roster"
+
+
+def test_a_retry_draws_fresh_noise_and_is_charged_again(world: World) -> None:
+    gates = {i: world.open(i, add_noise=add_noise) for i in range(3)}
+    sums = [Exchange(world, world.issue(counter=counter)).play(gates).sum for counter in (1, 2)]
+    assert (sums[0] != sums[1]).any()
+    for gate in gates.values():
+        assert len(entries(gate, Kind.CHARGE)) == 2
+        assert gate._memory.ledger.balance(now=NOW).charged == 2 * world.plan.rho
