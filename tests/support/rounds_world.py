@@ -7,9 +7,10 @@ from pathlib import Path
 
 from protocol import canonical
 from protocol.errors import ConcauseError
-from protocol.secagg import site
 from protocol.secagg.messages import decode_request, encode_message
-from protocol.secagg.site_states import AwaitingContribution, Contribution, SiteState
+from protocol.secagg.rounds import MemberState, answer, invited
+from protocol.secagg.site_states import AwaitingContribution, Contribution
+from protocol.secagg.split_site import AwaitingSplit
 from protocol.secagg.transcript import Header
 from server.rounds.carrier import Address, Answered, Declined, Reply
 from server.rounds.clock import Timings
@@ -38,7 +39,7 @@ class FakeClock:
 
 
 class SiteDouble:
-    """A gate without consent, budget or disk: the site machine, and one fixed vector.
+    """A gate without consent, budget or disk: the site machine of either kind, and one vector.
 
     Like the gate, it answers a word-for-word repetition of the last request as before.
     """
@@ -47,21 +48,21 @@ class SiteDouble:
         self._world = world
         self._position = position
         self._last: tuple[bytes, bytes] | None = None
-        self._state: SiteState = world.invited(position)
+        self._state: MemberState = invited(world.invited(position))
 
     def respond(self, body: bytes) -> dict[str, bytes]:
         """Return what travels back."""
         if self._last is not None and self._last[0] == body:
             return {"body": self._last[1]}
         try:
-            self._state, answers = site.advance(self._state, decode_request(body))
-            if isinstance(self._state, AwaitingContribution):
+            self._state, answers = answer(self._state, decode_request(body))
+            if isinstance(self._state, AwaitingContribution | AwaitingSplit):
                 vector = Contribution(self._world.vector(self._position))
-                self._state, answers = site.advance(self._state, vector)
+                self._state, answers = answer(self._state, vector)
         except ConcauseError as error:
             return {"refusal": refusal(error.category, error.code, error.cause)}
-        (answer,) = answers
-        self._last = (body, encode_message(answer))
+        (only,) = answers
+        self._last = (body, encode_message(only))
         return {"body": self._last[1]}
 
 
