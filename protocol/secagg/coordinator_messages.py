@@ -25,6 +25,7 @@ from protocol.secagg.fields import (
     read_site,
 )
 from protocol.secagg.hashing import labelled_hash
+from protocol.secagg.merkle import MAX_PATH
 from protocol.secagg.site_messages import Advert, Agreement, SealedPair
 
 
@@ -80,28 +81,28 @@ class Adverts:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One dealer's pair for the receiver, and the leaves that the dealer signed."""
+    """One dealer's pair for the receiver, and the path from it to what the dealer signed."""
 
     dealer: SiteId
     pair: SealedPair
-    leaves: tuple[Digest, ...]
+    path: tuple[Digest, ...]
     signature: Signature = field(repr=False)
 
     def write(self, writer: Writer) -> None:
         """Append the fields."""
         writer.uint(self.dealer, 2)
         self.pair.write(writer)
-        writer.uint(len(self.leaves), 2)
-        # All at once: a round of 200 sites delivers eight million of them.
-        writer.fixed(b"".join(self.leaves), DIGEST_BYTES * len(self.leaves))
+        writer.uint(len(self.path), 1)
+        for digest in self.path:
+            writer.fixed(digest, DIGEST_BYTES)
         writer.fixed(self.signature, SIGNATURE_BYTES)
 
     @classmethod
     def read(cls, reader: Reader) -> "Delivery":
         """Take the fields off a message."""
         dealer, pair = read_site(reader), SealedPair.read(reader)
-        leaves = tuple(read_digest(reader) for _ in read_count(reader))
-        return cls(dealer, pair, leaves, read_signature(reader))
+        path = tuple(read_digest(reader) for _ in range(reader.uint(1, most=MAX_PATH)))
+        return cls(dealer, pair, path, read_signature(reader))
 
 
 @dataclass(frozen=True, slots=True)

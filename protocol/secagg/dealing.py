@@ -23,6 +23,7 @@ from protocol.errors import PeerError
 from protocol.identifiers import DIGEST_BYTES, Digest, SessionId, SiteId
 from protocol.secagg.hashing import labelled_hash
 from protocol.secagg.keys import RoundSecrets, coefficients, sealing_key, share_private_key
+from protocol.secagg.merkle import root_from
 from protocol.secagg.messages import Advert, Delivery, SealedPair, Shares, shares_payload
 from protocol.secagg.roster import Roster
 from protocol.secagg.sharing import SHARE_BYTES, is_element, point, split
@@ -126,14 +127,12 @@ def _seal(
 
 
 def _check_signed(dealing: Dealing, receiver: SiteId, delivery: Delivery) -> None:
-    place = list(dealing.adverts).index(receiver)
-    if len(delivery.leaves) != len(dealing.adverts) or delivery.pair.receiver != receiver:
+    place, count = list(dealing.adverts).index(receiver), len(dealing.adverts)
+    root = root_from(delivery.pair.leaf, place, count, delivery.path)
+    if root is None or delivery.pair.receiver != receiver:
         raise PeerError("misdelivered", "A delivery is not one for this site in this round.")
-    if delivery.leaves[place] != delivery.pair.leaf:
-        raise PeerError("altered-pair", "A pair of shares is not the one that its dealer signed.")
-    payload = shares_payload(
-        dealing.session, delivery.dealer, dealing.adverts_hash, delivery.leaves
-    )
+    # The pair is in what the dealer signed, or the signature does not hold.
+    payload = shares_payload(dealing.session, delivery.dealer, dealing.adverts_hash, root)
     key = dealing.roster.sites[delivery.dealer].key
     verify(key, Shares.purpose, payload, delivery.signature)
 

@@ -16,6 +16,7 @@ from protocol.secagg.coordinator_states import (
     Complete,
     CoordinatorState,
 )
+from protocol.secagg.merkle import paths_of
 from protocol.secagg.messages import (
     CoordinatorMessage,
     Deliveries,
@@ -104,12 +105,12 @@ def ready(state: CoordinatorState) -> bool:
 def _deliveries(state: CollectingVectors) -> Mapping[SiteId, Deliveries]:
     dealt = state.dealt
     dealings = [(dealer, dealt.shares[dealer]) for dealer in dealt.dealers]
-    leaves = {dealer: shares.leaves for dealer, shares in dealings}
+    paths = {dealer: paths_of(shares.leaves) for dealer, shares in dealings}
     return {
         receiver: Deliveries(
             state.opening.session,
             tuple(
-                Delivery(dealer, shares.pairs[place], leaves[dealer], shares.signature)
+                Delivery(dealer, shares.pairs[place], paths[dealer][place], shares.signature)
                 for dealer, shares in dealings
             ),
         )

@@ -4,7 +4,6 @@ Each is signed, and carries every hash that its signature is about, so it can be
 alone; whether those hashes are the right ones is for the machines to say.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -28,6 +27,7 @@ from protocol.secagg.fields import (
     read_site,
 )
 from protocol.secagg.hashing import labelled_hash
+from protocol.secagg.merkle import root_of
 from protocol.secagg.ring import WIDE_BYTES
 from protocol.secagg.sharing import SHARE_BYTES
 
@@ -128,7 +128,7 @@ class Shares:
     @property
     def payload(self) -> bytes:
         """Return what the signature covers."""
-        return shares_payload(self.session, self.site, self.adverts_hash, self.leaves)
+        return shares_payload(self.session, self.site, self.adverts_hash, root_of(self.leaves))
 
     def write(self, writer: Writer) -> None:
         """Append the fields."""
@@ -261,13 +261,11 @@ class Reveal:
         return cls(session, site, survivors_hash, shares, read_signature(reader))
 
 
-def shares_payload(
-    session: SessionId, dealer: SiteId, adverts_hash: Digest, leaves: Sequence[Digest]
-) -> bytes:
-    """Return what the signature of `Shares` covers, from the leaves that a receiver has."""
+def shares_payload(session: SessionId, dealer: SiteId, adverts_hash: Digest, root: Digest) -> bytes:
+    """Return what the signature of `Shares` covers; `root` is that of its pairs' leaves."""
     writer = Writer().fixed(session, DIGEST_BYTES).uint(dealer, 2)
     writer.fixed(adverts_hash, DIGEST_BYTES)
-    return writer.fixed(labelled_hash("leaves", b"".join(leaves)), DIGEST_BYTES).finish()
+    return writer.fixed(root, DIGEST_BYTES).finish()
 
 
 def _write_signed(writer: Writer, payload: bytes, signature: Signature) -> None:

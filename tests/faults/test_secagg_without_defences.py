@@ -28,6 +28,7 @@ from protocol.secagg.keys import (
     share_private_key,
 )
 from protocol.secagg.masking import MaskKeys, mask
+from protocol.secagg.merkle import paths_of
 from protocol.secagg.messages import (
     Advert,
     Adverts,
@@ -113,7 +114,7 @@ class Impostors:
         return Deliveries(
             SESSION,
             tuple(
-                Delivery(it, dealt[it].pairs[0], dealt[it].leaves, dealt[it].signature)
+                Delivery(it, dealt[it].pairs[0], paths_of(dealt[it].leaves)[0], dealt[it].signature)
                 for it in sorted(dealt)
             ),
         )
@@ -122,7 +123,8 @@ class Impostors:
         """Return the victim's self mask, from the shares that it dealt to the impostors."""
         shares = []
         for it, secrets in self.secrets.items():
-            delivery = Delivery(VICTIM, own.pairs[it], own.leaves, own.signature)
+            path = paths_of(own.leaves)[it]
+            delivery = Delivery(VICTIM, own.pairs[it], path, own.signature)
             key = share_private_key(secrets)
             shares.append(open_delivery(common, it, key, delivery).self_mask)
         t = WORLD.descriptor.threshold

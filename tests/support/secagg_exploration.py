@@ -20,6 +20,7 @@ from protocol.errors import ConcauseError
 from protocol.identifiers import SiteId
 from protocol.secagg import site
 from protocol.secagg.hashing import sites_hash
+from protocol.secagg.merkle import paths_of
 from protocol.secagg.messages import (
     Advert,
     Adverts,
@@ -201,9 +202,10 @@ def _deliveries(
     for dealer, branch in enumerate(shared):
         for shares in branch.of(Shares):
             assert isinstance(shares, Shares)
-            for pair in shares.pairs:
+            paths = paths_of(shares.leaves)
+            for pair, path in zip(shares.pairs, paths, strict=True):
                 if pair.receiver == receiver:
-                    ready[dealer] = Delivery(SiteId(dealer), pair, shares.leaves, shares.signature)
+                    ready[dealer] = Delivery(SiteId(dealer), pair, path, shares.signature)
     session = world.descriptor.session
     return {
         chosen: Deliveries(session, tuple(ready[it] for it in sorted(chosen)))

@@ -139,12 +139,19 @@ FALSE_DELIVERIES: dict[str, tuple[str, Deliveries]] = {
         replace(DELIVERIES, deliveries=(*GIVEN, replace(GIVEN[4], dealer=SiteId(5)))),
     ),
     "for another receiver": ("misdelivered", FOR_ANOTHER),
-    "a leaf too few": (
+    "a hash of the path too few": (
         "misdelivered",
-        replace(DELIVERIES, deliveries=(replace(GIVEN[0], leaves=GIVEN[0].leaves[1:]), *GIVEN[1:])),
+        replace(DELIVERIES, deliveries=(replace(GIVEN[0], path=GIVEN[0].path[1:]), *GIVEN[1:])),
+    ),
+    "a hash of the path too many": (
+        "misdelivered",
+        replace(
+            DELIVERIES,
+            deliveries=(replace(GIVEN[0], path=(*GIVEN[0].path, NOTHING)), *GIVEN[1:]),
+        ),
     ),
     "a sealed byte changed": (
-        "altered-pair",
+        "bad-signature",
         replace(
             DELIVERIES,
             deliveries=(
@@ -153,13 +160,13 @@ FALSE_DELIVERIES: dict[str, tuple[str, Deliveries]] = {
             ),
         ),
     ),
-    "leaves that the dealer did not sign": (
+    "a path to what the dealer did not sign": (
         "bad-signature",
         replace(
             DELIVERIES,
             deliveries=(
                 *GIVEN[:4],
-                replace(GIVEN[4], leaves=(*GIVEN[4].leaves[:4], NOTHING)),
+                replace(GIVEN[4], path=(*GIVEN[4].path[:-1], NOTHING)),
             ),
         ),
     ),
