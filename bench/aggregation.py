@@ -143,18 +143,18 @@ def _large(sites: int) -> list[Measurement]:
     ]
     if small:
         found.append(_most(f"site: {label}", 1e3 * cost.site, "ms", 100))
-        found.append(
-            Measurement(
-                f"bytes of a site, both ways: {label}",
-                (cost.sent + cost.received) / 1e6,
-                "MB",
-                limit="its vector",
-                limit_value=4 * length / 1e6,
-                target=1.05 * 4 * length / 1e6,
-                targets_ratio=False,
-                at_least=False,
-            )
+    found.append(
+        Measurement(
+            f"bytes of a site, both ways: {label}",
+            (cost.sent + cost.received) / 1e6,
+            "MB",
+            limit="its vector",
+            limit_value=4 * length / 1e6,
+            target=1.05 * 4 * length / 1e6,
+            targets_ratio=False,
+            at_least=False,
         )
+    )
     return found
 
 
