@@ -40,7 +40,9 @@ def requests(state: CoordinatorState) -> Mapping[SiteId, CoordinatorMessage]:
         case CollectingAgreements():
             message = Survivors(state.opening.session, state.masked.sites)
         case CollectingReveals():
-            agreements = tuple(state.agreements[site] for site in sorted(state.agreements))
+            # Of t sites: each has to be verified by every site, and more prove nothing more.
+            signers = sorted(state.agreements)[: state.opening.descriptor.threshold]
+            agreements = tuple(state.agreements[site] for site in signers)
             message = Quorum(state.opening.session, agreements)
         case Complete():
             return {}

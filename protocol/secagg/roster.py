@@ -7,7 +7,7 @@ hash is in every descriptor, so a coordinator cannot show two sites two rosters.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protocol import canonical
 from protocol.canonical import Json
@@ -51,6 +51,7 @@ class Roster:
     coordinator: PublicKey
     sites: tuple[RosterSite, ...]
     aggregators: tuple[RosterAggregator, ...] = ()
+    hash: Digest = field(init=False, repr=False, compare=False)  # SHA-256 of `canonical`
 
     def __post_init__(self) -> None:
         members: tuple[RosterSite | RosterAggregator, ...] = (*self.sites, *self.aggregators)
@@ -67,6 +68,8 @@ class Roster:
                 f"Expected no aggregators, 2 or 3, found {len(self.aggregators)}.",
                 "One alone would see every site's numbers; enrol a second.",
             )
+        # Once: every check of a descriptor compares it.
+        object.__setattr__(self, "hash", Digest(hashlib.sha256(self.canonical).digest()))
 
     @property
     def canonical(self) -> bytes:
@@ -83,11 +86,6 @@ class Roster:
                 for one in self.aggregators
             ]
         return canonical.encode(document)
-
-    @property
-    def hash(self) -> Digest:
-        """Return the SHA-256 of the canonical bytes."""
-        return Digest(hashlib.sha256(self.canonical).digest())
 
     @property
     def ids(self) -> tuple[SiteId, ...]:

@@ -159,8 +159,14 @@ def test_a_coordinator_that_shows_half_the_sites_another_cohort_opens_nothing() 
     assert outcome.error.code == "too-few-agreements"
 
 
-def test_a_quorum_without_one_signer_still_opens() -> None:
-    check(WORLD, run(WORLD, Equivocate(4, frozenset(range(5)), 2)), set(range(5)))
+def test_a_quorum_of_others_opens_where_one_agreement_is_lost() -> None:
+    check(WORLD, run(WORLD, LoseAnswer(3, 1)), set(range(5)))
+
+
+def test_a_quorum_that_leaves_out_a_signer_opens_nothing() -> None:
+    outcome = run(WORLD, Equivocate(4, frozenset(range(5)), 2))
+    assert outcome.complete is None
+    assert {error.code for _, _, error in outcome.site_refusals} == {"quorum-too-small"}
 
 
 def test_every_set_of_sites_that_may_be_lost_may_be_lost() -> None:

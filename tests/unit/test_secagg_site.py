@@ -252,12 +252,12 @@ FALSE_QUORUMS: dict[str, tuple[str, Quorum]] = {
     "one not signed": (
         "bad-signature",
         replace(
-            QUORUM, agreements=(*AGREED[:4], replace(AGREED[4], signature=Signature(bytes(64))))
+            QUORUM, agreements=(*AGREED[:2], replace(AGREED[2], signature=Signature(bytes(64))))
         ),
     ),
     "a stranger": (
         "unknown-site",
-        replace(QUORUM, agreements=(*AGREED, replace(AGREED[4], site=SiteId(5)))),
+        replace(QUORUM, agreements=(*AGREED, replace(AGREED[2], site=SiteId(5)))),
     ),
 }
 
@@ -272,14 +272,17 @@ def test_an_agreement_of_a_site_that_is_no_survivor_is_refused() -> None:
     state, request = network.states[0], request_for(network, 0)
     assert isinstance(state, AwaitingQuorum)
     assert isinstance(request, Quorum)
-    stranger = resigned(WORLD, request.agreements[3], site=SiteId(4))
+    stranger = resigned(WORLD, request.agreements[2], site=SiteId(4))
     padded = replace(request, agreements=(*request.agreements, stranger))
     assert refuse(state, padded).code == "unknown-site"
 
 
-def test_exactly_t_agreements_are_enough() -> None:
-    after, (reveal,) = site.advance(
-        RECORD.site_states[AwaitingQuorum], replace(QUORUM, agreements=AGREED[:3])
-    )
-    assert isinstance(after, site.Finished)
-    assert reveal == RECORD.events[type(reveal)]
+def test_t_agreements_are_sent_and_more_are_welcome() -> None:
+    assert len(AGREED) == WORLD.descriptor.threshold == 3
+    fourth = resigned(WORLD, replace(AGREED[2], site=SiteId(3)))
+    for agreements in (AGREED, (*AGREED, fourth)):
+        after, (reveal,) = site.advance(
+            RECORD.site_states[AwaitingQuorum], replace(QUORUM, agreements=agreements)
+        )
+        assert isinstance(after, site.Finished)
+        assert reveal == RECORD.events[type(reveal)]
