@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.errors import PeerError
 from protocol.identifiers import SessionId, SiteId
+from protocol.secagg.keys import check_exchange_key
 from protocol.secagg.messages import (
     Advert,
     Agreement,
@@ -94,6 +95,17 @@ def check_distinct_keys(adverts: Collection[Advert]) -> None:
     keys = [key for advert in adverts for key in (advert.mask_key, advert.share_key)]
     if len(set(keys)) != len(keys):
         raise PeerError("duplicate-key", "Two X25519 keys of the round are the same.")
+
+
+def check_keys(advert: Advert, others: Collection[Advert]) -> None:
+    """Check the X25519 keys of an advert, alone and beside those of others.
+
+    Raises:
+        PeerError: one is not in its one encoding, of low order, or there twice.
+    """
+    check_exchange_key(advert.mask_key)
+    check_exchange_key(advert.share_key)
+    check_distinct_keys((*others, advert))
 
 
 def is_repeated(known: Mapping[SiteId, _Answer], site: SiteId, answer: _Answer) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from protocol.errors import CohortError, PeerError
 from protocol.identifiers import Digest, SiteId
-from protocol.secagg.cohort import blaming, check_distinct_keys, is_repeated, verify_message
+from protocol.secagg.cohort import blaming, check_keys, is_repeated, verify_message
 from protocol.secagg.coordinator_states import (
     LEGAL,
     CollectingAdverts,
@@ -23,13 +23,12 @@ from protocol.secagg.coordinator_states import (
     Dealt,
     Event,
     MaskedSum,
-    Opening,
     StepClosed,
+    opening_of,
 )
 from protocol.secagg.dealing import MASK_SEED, SELF_MASK, share_commitment, share_context
-from protocol.secagg.descriptor import SignedDescriptor, check_rules
+from protocol.secagg.descriptor import SignedDescriptor
 from protocol.secagg.hashing import sites_hash
-from protocol.secagg.keys import check_exchange_key
 from protocol.secagg.messages import (
     Advert,
     Adverts,
@@ -83,9 +82,7 @@ def open_round(signed: SignedDescriptor, roster: Roster) -> CollectingAdverts:
         PeerError: the descriptor is not signed by the roster's coordinator.
         PolicyError: it is for another roster, or breaks a rule of every round.
     """
-    signed.verify(roster)
-    check_rules(signed.descriptor, roster)
-    return CollectingAdverts(Opening(signed, roster, signed.descriptor.session), {})
+    return CollectingAdverts(opening_of(signed, roster), {})
 
 
 def advance(state: CoordinatorState, event: Event) -> _Step:
@@ -123,9 +120,7 @@ def _take_advert(state: CollectingAdverts, advert: Advert) -> CollectingAdverts:
         _check_sender(state, advert)
         if is_repeated(state.adverts, advert.site, advert):
             return state
-        check_exchange_key(advert.mask_key)
-        check_exchange_key(advert.share_key)
-        check_distinct_keys((*state.adverts.values(), advert))
+        check_keys(advert, state.adverts.values())
     return replace(state, adverts={**state.adverts, advert.site: advert})
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from protocol.identifiers import Digest, SessionId, SiteId
-from protocol.secagg.descriptor import Descriptor, SignedDescriptor
+from protocol.secagg.descriptor import Descriptor, SignedDescriptor, check_rules
 from protocol.secagg.messages import (
     Advert,
     Adverts,
@@ -43,6 +43,18 @@ class Opening:
     def descriptor(self) -> Descriptor:
         """Return the descriptor."""
         return self.signed.descriptor
+
+
+def opening_of(signed: SignedDescriptor, roster: Roster) -> Opening:
+    """Return the round of a descriptor.
+
+    Raises:
+        PeerError: it is not signed by the roster's coordinator.
+        PolicyError: it is for another roster, or breaks a rule of every round.
+    """
+    signed.verify(roster)
+    check_rules(signed.descriptor, roster)
+    return Opening(signed, roster, signed.descriptor.session)
 
 
 @dataclass(frozen=True, slots=True)

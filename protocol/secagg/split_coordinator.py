@@ -12,14 +12,13 @@ from protocol.errors import CohortError, PeerError
 from protocol.identifiers import Digest, SiteId
 from protocol.secagg.cohort import (
     blaming,
-    check_distinct_keys,
+    check_keys,
     check_session,
     is_repeated,
     verify_message,
 )
-from protocol.secagg.coordinator_states import Complete, Event, Opening, StepClosed
-from protocol.secagg.descriptor import Descriptor, SignedDescriptor, check_rules
-from protocol.secagg.keys import check_exchange_key
+from protocol.secagg.coordinator_states import Complete, Event, Opening, StepClosed, opening_of
+from protocol.secagg.descriptor import Descriptor, SignedDescriptor
 from protocol.secagg.messages import (
     Advert,
     Adverts,
@@ -95,9 +94,7 @@ def open_round(signed: SignedDescriptor, roster: Roster) -> CollectingParticipan
         PeerError: the descriptor is not signed by the roster's coordinator.
         PolicyError: it is for another roster, or breaks a rule of every round.
     """
-    signed.verify(roster)
-    check_rules(signed.descriptor, roster)
-    return CollectingParticipants(Opening(signed, roster, signed.descriptor.session), {})
+    return CollectingParticipants(opening_of(signed, roster), {})
 
 
 def advance(state: SplitCoordinatorState, event: Event) -> _Step:
@@ -165,9 +162,7 @@ def _take_advert(state: CollectingParticipants, advert: Advert) -> CollectingPar
         _check_sender(state, advert)
         if is_repeated(state.adverts, advert.site, advert):
             return state
-        check_exchange_key(advert.mask_key)
-        check_exchange_key(advert.share_key)
-        check_distinct_keys((*state.adverts.values(), advert))
+        check_keys(advert, state.adverts.values())
     return replace(state, adverts={**state.adverts, advert.site: advert})
 
 

@@ -1,15 +1,11 @@
 """An aggregator's own settings: `aggregator.toml`. Paths are relative to the file."""
 
-import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from protocol.errors import UsageError
-from server.rounds.coordinator_config import Beside, HostAndPort, problems
+from server.rounds.coordinator_config import Beside, HostAndPort, load_settings
 from server.rounds.tls import TlsFiles
-
-_EXAMPLE = "Compare it with the file that `concause aggregator init` writes."
 
 
 class _Section(BaseModel):
@@ -72,22 +68,5 @@ class AggregatorConfig(_Section):
 
 
 def load_aggregator_config(path: Path) -> AggregatorConfig:
-    """Return the settings in a file.
-
-    Raises:
-        UsageError: no such file, not TOML, or fields are wrong; names every such field.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            "file-not-found",
-            f"Expected the aggregator's settings at {path}, found no file that can be read.",
-            "Run `concause aggregator init`, or give the path with --config.",
-        ) from error
-    except ValueError as error:
-        raise UsageError("not-toml", f"{path} is not TOML: {error}.", _EXAMPLE) from error
-    try:
-        return AggregatorConfig.model_validate(document, context={"folder": path.absolute().parent})
-    except ValidationError as error:
-        raise UsageError("aggregator-settings", problems(path, error), _EXAMPLE) from error
+    """Return the settings in a file; raises as `load_settings`."""
+    return load_settings(path, AggregatorConfig, "aggregator")

@@ -5,7 +5,7 @@ Paths are relative to the file. Secrets are named by path, never written here.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,7 @@ from protocol.errors import UsageError
 from server.rounds.clock import Timings
 from server.rounds.tls import TlsFiles
 
-_EXAMPLE = "Compare it with the file that `concause coordinator init` writes."
+_Settings = TypeVar("_Settings", bound=BaseModel)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
 
@@ -163,31 +163,34 @@ class CoordinatorConfig(_Section):
 
 
 def load_coordinator_config(path: Path) -> CoordinatorConfig:
-    """Return the settings in a file.
+    """Return the settings in a file; raises as `load_settings`."""
+    return load_settings(path, CoordinatorConfig, "coordinator")
+
+
+def load_settings(path: Path, model: type[_Settings], role: str) -> _Settings:
+    """Return the settings of a role in a TOML file; its paths are relative to the file.
 
     Raises:
         UsageError: no such file, not TOML, or fields are wrong; names every such field.
     """
+    example = f"Compare it with the file that `concause {role} init` writes."
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
             "file-not-found",
-            f"Expected the coordinator's settings at {path}, found no file that can be read.",
-            "Run `concause coordinator init`, or give the path with --config.",
+            f"Expected the {role}'s settings at {path}, found no file that can be read.",
+            f"Run `concause {role} init`, or give the path with --config.",
         ) from error
     except ValueError as error:
-        raise UsageError("not-toml", f"{path} is not TOML: {error}.", _EXAMPLE) from error
+        raise UsageError("not-toml", f"{path} is not TOML: {error}.", example) from error
     try:
-        return CoordinatorConfig.model_validate(
-            document, context={"folder": path.absolute().parent}
-        )
+        return model.model_validate(document, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        raise UsageError("coordinator-settings", problems(path, error), _EXAMPLE) from error
+        raise UsageError(f"{role}-settings", _problems(path, error), example) from error
 
 
-def problems(path: Path, error: ValidationError) -> str:
-    """Return what is wrong with a settings file, field by field."""
+def _problems(path: Path, error: ValidationError) -> str:
     lines = [
         f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
         for problem in error.errors(include_url=False)

@@ -1,6 +1,5 @@
 """Private selection by real processes: the right winner, and nothing but the winner."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +7,16 @@ import pytest
 
 from deploy.demo.processes import free_ports
 from protocol.errors import PeerError, PolicyError
-from protocol.privacy.plan import compile_plan
 from protocol.secagg.coordinator_states import StepClosed
-from protocol.secagg.descriptor import sign_descriptor
 from protocol.secagg.ring import pack, to_ring, to_wire
-from protocol.study.document import parse_study
-from protocol.terms import check_selectors, terms_of
+from protocol.terms import check_selectors
 from server.aggregator.cohort import Cohort, check_can_select, check_winner, read_cohort
 from server.aggregator.work import Operator, generator_keys, selection_keys
 from server.release.choice import choice_of, verify_choice, write_choice
 from server.rounds.papers import Papers
 from tests.faults.test_aggregator_meeting import Meeting, job, shares_of
 from tests.support.secagg_network import Consortium, signing_key
-from tests.support.split_world import SplitRound, sealing_key, split_consortium
+from tests.support.split_world import SplitRound, sealing_key, study_consortium
 from tests.unit.test_study_selection import TEXT
 
 NOW = 1_900_000_000
@@ -28,20 +24,7 @@ NOW = 1_900_000_000
 
 def world(aggregators: int = 3) -> Consortium:
     """Return three sites and a round of a selection."""
-    study = parse_study(TEXT)
-    made = split_consortium(3, aggregators=aggregators)
-    terms = terms_of(study, compile_plan(study), made.roster)
-    descriptor = replace(
-        made.descriptor,
-        study_hash=terms.study_hash,
-        plan_hash=terms.plan_hash,
-        length=terms.layout.length,
-        narrow=0,
-        threshold=terms.threshold,
-        n_min=terms.n_min,
-        colluders=terms.colluders,
-    )
-    return replace(made, signed=sign_descriptor(descriptor, made.coordinator_key))
+    return study_consortium(TEXT, 3, aggregators)
 
 
 def cohort_of(it: Consortium) -> Cohort:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from protocol.privacy.plan import compile_plan
 from protocol.secagg import split_coordinator, split_site
 from protocol.secagg.cohort import sign_message
 from protocol.secagg.coordinator_states import Complete, Event, StepClosed
@@ -19,6 +20,8 @@ from protocol.secagg.split_coordinator import CollectingOpenings, SplitCoordinat
 from protocol.secagg.split_messages import cohort_hash
 from protocol.secagg.transcript import Header, encode_event, encode_header
 from protocol.signing import public_key
+from protocol.study.document import parse_study
+from protocol.terms import terms_of
 from tests.support.secagg_network import Consortium, consortium, secret, signing_key, total
 
 
@@ -43,6 +46,24 @@ def split_consortium(n: int = 4, *, aggregators: int = 2, **rules: int | str) ->
     )
     signed = sign_descriptor(descriptor, world.coordinator_key)
     return replace(world, roster=roster, signed=signed)
+
+
+def study_consortium(text: str, n: int, aggregators: int) -> Consortium:
+    """Return such a consortium with a round of a study: its plan, widths and cohort rules."""
+    study = parse_study(text)
+    made = split_consortium(n, aggregators=aggregators)
+    terms = terms_of(study, compile_plan(study), made.roster)
+    descriptor = replace(
+        made.descriptor,
+        study_hash=terms.study_hash,
+        plan_hash=terms.plan_hash,
+        length=terms.layout.length,
+        narrow=terms.layout.narrow,
+        threshold=terms.threshold,
+        n_min=terms.n_min,
+        colluders=terms.colluders,
+    )
+    return replace(made, signed=sign_descriptor(descriptor, made.coordinator_key))
 
 
 @dataclass

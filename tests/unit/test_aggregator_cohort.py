@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from protocol.errors import ConcauseError, PolicyError, UsageError
 from protocol.identifiers import Digest
 from protocol.privacy.plan import compile_plan
-from protocol.secagg.descriptor import sign_descriptor
 from protocol.secagg.keys import public_half
 from protocol.secagg.ring import from_ring, unpack
 from protocol.secagg.rounds import open_round
@@ -20,7 +19,7 @@ from server.aggregator.cohort import Cohort, opened_sum, own_share, read_cohort
 from server.aggregator.spent import SpentRounds
 from server.aggregator.work import Operator, find_operator, generator_keys
 from tests.support.secagg_network import Consortium, signing_key
-from tests.support.split_world import SplitRound, expected, sealing_key, split_consortium
+from tests.support.split_world import SplitRound, expected, sealing_key, study_consortium
 
 NOW = 1_900_000_000
 TEXT = """
@@ -49,20 +48,7 @@ edges = ["a -> b"]
 
 def world(aggregators: int = 2) -> Consortium:
     """Return four sites and a round of a real study, with plan and widths."""
-    study = parse_study(TEXT)
-    made = split_consortium(4, aggregators=aggregators)
-    terms = terms_of(study, compile_plan(study), made.roster)
-    descriptor = replace(
-        made.descriptor,
-        study_hash=terms.study_hash,
-        plan_hash=terms.plan_hash,
-        length=terms.layout.length,
-        narrow=terms.layout.narrow,
-        threshold=terms.threshold,
-        n_min=terms.n_min,
-        colluders=terms.colluders,
-    )
-    return replace(made, signed=sign_descriptor(descriptor, made.coordinator_key))
+    return study_consortium(TEXT, 4, aggregators)
 
 
 WORLD = world()
