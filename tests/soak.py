@@ -132,11 +132,14 @@ def _round(
 ) -> int:
     argv = [sys.executable, "-m", "concause", "round", "start", str(consortium.study)]
     argv += ["--config", str(consortium.coordinator), "--json"]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as running:
         if fault.kind:
             time.sleep(fault.after_s)
             _strike(config, processes, fault)
-        return running.wait()
+        said, _ = running.communicate()
+    if running.returncode:
+        console.print(said.decode(errors="replace"))
+    return running.returncode
 
 
 def _strike(config: CoordinatorConfig, processes: Processes, fault: Fault) -> None:
