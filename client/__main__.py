@@ -2,14 +2,19 @@
 
 import typer
 
-from client.commands.approval import approve, check
+from client.commands.approval import admit, approve, envelope, review
+from client.commands.audit import app as audit
+from client.commands.people import person
+from client.commands.readiness import check
 from client.commands.records import ledger, status
 from client.commands.setup import init
+from client.commands.switches import accept_clock, pause, resume, withdraw
 from client.commands.work import start
 
 HELP = """A site: its settings, approvals, gate and ledger.
 
-The usual order: init, check, approve, start; then status and ledger to look at.
+The usual order: init, person, check, review, approve (twice, by two people), start; then status,
+ledger and audit to look at; pause and withdraw to stop.
 Exit codes: 0 done, 2 wrong input or records that do not fit, 3 refused by policy,
 4 over budget, 5 a party that broke the protocol, 6 disk, process or network.
 """
@@ -17,8 +22,11 @@ Exit codes: 0 done, 2 wrong input or records that do not fit, 3 refused by polic
 app = typer.Typer(
     no_args_is_help=True, help=HELP, add_completion=False, rich_markup_mode="markdown"
 )
-for command in (init, check, approve, start, status, ledger):
+for command in (init, person, check, review, approve, envelope, admit, start, status, ledger):
     app.command()(command)
+for switch in (pause, resume, withdraw, accept_clock):
+    app.command()(switch)
+app.add_typer(audit, name="audit")
 
 if __name__ == "__main__":
     app()

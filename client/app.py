@@ -1,7 +1,8 @@
 """The site's Flower ClientApp: messages in, messages out; every decision is the gate's.
 
 A message holds one ConfigRecord "concause" with the bytes of a request under "body"; the
-reply holds the bytes of an answer under "body", or of a refusal under "refusal" (SPEC 5).
+reply holds the bytes of an answer under "body", or of a refusal under "refusal" (SPEC 5). Beside
+them may stand a "checkpoint": those that the coordinator holds, and the site's newest.
 The gate's agent runs this app from the site's own installation, never from a bundle.
 """
 
@@ -23,14 +24,20 @@ from protocol.errors import PolicyError
 
 RECORD = "concause"
 ACTION = "round"  # the message type is "query.round"
+CHECKPOINT = "checkpoint"
+_ENTRIES = {"body", CHECKPOINT}
 CONFIG_VARIABLE = "CONCAUSE_SITE_CONFIG"
 
 
 class Responder(Protocol):
     """Answers or refuses any bytes; a `Gate` does."""
 
-    def respond(self, body: bytes, *, now: int) -> dict[str, bytes]:
-        """Return "body" or "refusal"; `now` in seconds since 1970."""
+    def respond(self, body: bytes, *, now: int, known: bytes = b"") -> dict[str, bytes]:
+        """Return "body" or "refusal"; `now` in seconds since 1970, `known` checkpoints."""
+        ...
+
+    def checkpoint(self) -> bytes:
+        """Return the site's newest checkpoint; empty if there is none."""
         ...
 
 
@@ -40,20 +47,25 @@ def client_app(gate: Responder, clock: Callable[[], float] = time.time) -> Clien
 
     @app.query(ACTION)
     def answer(message: Message, _: Context) -> Message:
-        response = gate.respond(body_of(message), now=int(clock()))
-        return Message(RecordDict({RECORD: ConfigRecord({**response})}), reply_to=message)
+        body, known = request_of(message)
+        response = gate.respond(body, now=int(clock()), known=known)
+        sealed = {CHECKPOINT: checkpoint} if (checkpoint := gate.checkpoint()) else {}
+        return Message(RecordDict({RECORD: ConfigRecord({**response, **sealed})}), reply_to=message)
 
     return app
 
 
-def body_of(message: Message) -> bytes:
-    """Return the bytes of a request; none if the message does not hold one, and nothing else."""
+def request_of(message: Message) -> tuple[bytes, bytes]:
+    """Return the bytes of a request and of the checkpoint with it; empty where there is none.
+
+    A message that holds anything else holds no request.
+    """
     record = message.content.get(RECORD) if message.has_content() else None
-    if isinstance(record, ConfigRecord) and len(message.content) == len(record) == 1:
-        body = record.get("body")
-        if isinstance(body, bytes):
-            return body
-    return b""
+    if isinstance(record, ConfigRecord) and len(message.content) == 1:
+        body, known = record.get("body"), record.get(CHECKPOINT, b"")
+        if isinstance(body, bytes) and isinstance(known, bytes) and set(record) <= _ENTRIES:
+            return body, known
+    return b"", b""
 
 
 class GateOfEnvironment:
@@ -63,13 +75,17 @@ class GateOfEnvironment:
         self._gate: Gate | None = None
         self._turn = threading.Lock()
 
-    def respond(self, body: bytes, *, now: int) -> dict[str, bytes]:
+    def checkpoint(self) -> bytes:
+        """Return the gate's newest checkpoint; nothing if there is no gate."""
+        return self._gate.checkpoint() if self._gate else b""
+
+    def respond(self, body: bytes, *, now: int, known: bytes = b"") -> dict[str, bytes]:
         """Return what the gate does; refuse if there is none."""
         try:
             gate = self._opened(now)
         except Exception as error:  # noqa: BLE001 - nothing of it may leave but its class and code
             return {"refusal": refusal_of(error, "no-gate").encode()}
-        return gate.respond(body, now=now)
+        return gate.respond(body, now=now, known=known)
 
     def _opened(self, now: int) -> Gate:
         with self._turn:

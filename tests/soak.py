@@ -19,7 +19,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from deploy.demo.consortium import Consortium, command, make_consortium
+from deploy.demo.consortium import Consortium, approve, command, make_consortium
 from deploy.demo.nhefs import NHEFS
 from deploy.demo.processes import (
     Processes,
@@ -84,10 +84,7 @@ def main(rounds: int) -> int:
         config = load_coordinator_config(consortium.coordinator)
         with running_consortium(config, consortium.sites, Path(name) / "logs") as processes:
             for site in consortium.sites:
-                command(
-                    *("site", "approve", consortium.study, "--config", site.config, "--yes"),
-                    *("--rho-cap", "1000"),
-                )
+                approve(site, consortium.study, "--rho-cap", "1000")
             return _soak(consortium, config, processes, chance, rounds)
 
 

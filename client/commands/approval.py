@@ -1,52 +1,89 @@
-"""`concause site check` and `concause site approve`: what the data steward looks at and signs."""
+"""`concause site review`, `approve`, `admit` and `envelope`: what people look at, and sign."""
 
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from time import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from client.commands.output import (
     DEFAULT_CONFIG,
     ConfigPath,
+    HtmlPath,
     JsonFlag,
+    KeyPath,
     StudyPath,
     cost,
     facts,
     moment,
+    needed_key,
     read_study,
     say,
     show,
+    write_page,
 )
-from client.gate.approvals import ApprovalFolder, sign_approval
-from client.gate.keys import load_key
-from client.gate.memory import open_memory
+from client.gate.approvals import Approval, ApprovalFolder
+from client.gate.decisions import Decisions, Signer, signer_of
+from client.gate.envelope import envelope_of, read_wishes
+from client.gate.memory import Memory, open_memory
+from client.gate.people import APPROVING, check_role
+from client.gate.policy import read_policy
 from client.gate.proposal import Proposal, Proposals, Wishes
-from client.gate.site_config import SiteConfig, read_site_config
-from client.source.readiness import Readiness, RowReadiness, VariableReadiness
-from protocol.errors import ExitCode, PolicyError, UsageError
-from protocol.signing import public_key
+from client.gate.review import review_of
+from client.gate.site_config import SiteConfig, read_roster, read_site_config
+from protocol.errors import PolicyError, UsageError
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def check(
-    study_file: StudyPath, config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """A site's settings and memory, open for one command."""
+
+    site: SiteConfig
+    memory: Memory
+
+    @property
+    def folder(self) -> ApprovalFolder:
+        return ApprovalFolder(self.site.site.folder)
+
+    @property
+    def decisions(self) -> Decisions:
+        return Decisions(self.memory, self.folder)
+
+    def close(self) -> None:
+        self.memory.close()
+
+    def propose(self, study_file: Path, wishes: Wishes) -> Proposal:
+        from client.gate.opening import open_source  # noqa: PLC0415 - the engine is slow to load
+
+        proposals = Proposals(self.site, open_source(self.site), self.memory)
+        return proposals.propose(read_study(study_file), wishes, now=int(time()))
+
+
+def _desk(config: Path) -> _Desk:
+    site = read_site_config(config)
+    return _Desk(site, open_memory(site.site.folder, site.site.audit))
+
+
+def review(
+    study_file: StudyPath,
+    config: ConfigPath = DEFAULT_CONFIG,
+    html: HtmlPath = None,
+    *,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Show how this site's records fit a study. Local: nothing of it leaves the site.
-
-    Ends with exit code 2 if a measurement would not run or would count no row.
-    """
-    from client.gate.opening import open_source  # noqa: PLC0415 - the engine is slow to load
-
-    with open_source(read_site_config(config))(read_study(study_file)) as records:
-        readiness = records.readiness()
-    hints = "\n".join(f"- {hint}" for hint in readiness.hints) or "Nothing to mend."
-    tables = (_rows_table(readiness), _variables_table(readiness))
-    show(readiness.to_json(), *tables, hints, as_json=as_json)
-    if not readiness.ready:
-        raise typer.Exit(ExitCode.USAGE)
+    """Explain a study on one page, in plain words, to those who decide. Signs nothing."""
+    with closing(_desk(config)) as desk:
+        proposal = desk.propose(study_file, Wishes())
+    page = review_of(proposal)
+    if html is not None:
+        write_page(html, page.text)
+    show({"title": page.title, "sections": dict(page.sections)}, page.text, as_json=as_json)
 
 
 def approve(  # noqa: PLR0913 - one option per term of the approval
@@ -60,68 +97,128 @@ def approve(  # noqa: PLR0913 - one option per term of the approval
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The approval's last day; by default the study's."),
     ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="The data steward's key; by default the one in site.toml.")
-    ] = None,
+    key: KeyPath = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Approve a study: shows who asks, what would leave and at what cost; then signs.
+    """Sign a study: shows who asks, what would leave and at what cost; then signs.
 
-    The approval holds for this study, its plan, the roster, the mapping and the records as
-    they are now. Any change voids it.
+    It takes two: the site's data steward and its privacy officer, each with a key of their own,
+    neither of them the study's author. Who signs first sets the terms; who signs second signs the
+    same, or begins anew with others. The approval holds for this study, its plan, the roster, the
+    mapping, the policy and the records as they are now. Any change voids it.
     """
-    site = read_site_config(config)
-    steward = load_key(_key_path(site, key))
     wishes = Wishes(_fraction(rho_cap), _end_of(expires))
-    proposal = _propose(site, study_file, wishes)
-    _check_approver(proposal, public_key(steward).hex())
+    with closing(_desk(config)) as desk:
+        signer = _signer(desk.site, key)
+        proposal = desk.propose(study_file, wishes)
+        summary = _summary(proposal)
+        if not as_json:
+            say(facts(f"{proposal.examined.study.title}: to sign", summary))
+        _ask(yes=yes, as_json=as_json)
+        approval = desk.decisions.sign(proposal, signer, now=int(time()))
+    missing = _missing(approval)
+    document = {
+        "study": proposal.terms.study.hex(),
+        "complete": not missing,
+        "missing": missing,
+        **_keyed(summary),
+    }
+    waits = f"It still waits for: {', '.join(missing)}." if missing else "The study is approved."
+    show(document, f"Signed by {signer.words}. {waits}", as_json=as_json)
+
+
+def admit(
+    study_file: StudyPath, config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False
+) -> None:
+    """Approve a study by the site's signed envelope, without a further signature.
+
+    Only for a study inside the envelope: its author, its variables, its cost.
+    """
+    with closing(_desk(config)) as desk:
+        envelope = desk.folder.envelope()
+        if envelope is None:
+            raise PolicyError(
+                "envelope-missing",
+                "The site has no envelope for studies without further signatures.",
+                "Have the study approved by two people, or an envelope signed by them.",
+            )
+        proposal = desk.propose(study_file, Wishes())
+        desk.decisions.admit(proposal, envelope, now=int(time()))
     summary = _summary(proposal)
-    if not as_json:
-        say(facts(f"{proposal.examined.study.title}: to approve", summary))
-    _ask(yes=yes, as_json=as_json)
-    approval = sign_approval(proposal.terms, steward)
-    path = ApprovalFolder(site.site.folder).write(proposal.examined.study, approval)
-    document = {"study": proposal.terms.study.hex(), "approval": str(path), **_keyed(summary)}
-    show(document, f"Approved: {path}", as_json=as_json)
+    document = {"study": proposal.terms.study.hex(), **_keyed(summary)}
+    show(
+        document,
+        facts(f"{proposal.examined.study.title}: admitted", summary),
+        "Admitted inside the site's envelope.",
+        as_json=as_json,
+    )
 
 
-def _keyed(summary: dict[str, str]) -> dict[str, str]:
+def envelope(
+    wishes_file: Annotated[Path, typer.Argument(help="What to allow, a TOML file.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    key: KeyPath = None,
+    *,
+    yes: Yes = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sign what may be approved without asking again: authors, variables, costs, a last day.
+
+    It takes the same two signatures as a study. The file:
+
+        format = "concause-envelope/1"
+        authors = ["A. Author"]
+        variables = ["age", "sex"]
+        rho_study = 0.01
+        rho_total = 0.05
+        expires = 2027-06-30
+    """
+    with closing(_desk(config)) as desk:
+        site, signer = desk.site, _signer(desk.site, key)
+        policy, roster = read_policy(site.site.policy), read_roster(site.site.roster)
+        wanted = envelope_of(
+            read_wishes(wishes_file),
+            policy=policy.digest,
+            mapping=site.mapping_digest,
+            roster=roster.hash,
+        )
+        summary = {
+            "authors": ", ".join(wanted.authors),
+            "variables": ", ".join(wanted.variables),
+            "cost of one study": f"rho {cost(wanted.rho_study)}",
+            "cost of all": f"rho {cost(wanted.rho_total)}",
+            "expires": f"{moment(wanted.expires)} UTC",
+        }
+        if not as_json:
+            say(facts("An envelope: to sign", summary))
+        _ask(yes=yes, as_json=as_json)
+        signed = desk.decisions.sign_envelope(
+            wanted, desk.folder.envelope(), signer, now=int(time())
+        )
+        desk.folder.write_envelope(signed)
+    roles = {each.role for each in signed.endorsements}
+    missing = [role.words for role in APPROVING if role not in roles]
+    document = {"envelope": wanted.hash.hex(), "missing": missing, **_keyed(summary)}
+    waits = f"It still waits for: {', '.join(missing)}." if missing else "The envelope holds."
+    show(document, f"Signed by {signer.words}. {waits}", as_json=as_json)
+
+
+def _signer(site: SiteConfig, key: Path | None) -> Signer:
+    signer = signer_of(read_policy(site.site.policy), needed_key(key))
+    check_role(signer.person, *APPROVING)
+    return signer
+
+
+def _missing(approval: Approval) -> list[str]:
+    signed = {each.role for each in approval.endorsements}
+    return [role.words for role in APPROVING if role not in signed]
+
+
+def _keyed(summary: dict[str, str]) -> dict[str, Any]:
     """Return the summary under names that a program would choose."""
     return {name.replace("'", "").replace(" ", "_"): text for name, text in summary.items()}
-
-
-def _propose(site: SiteConfig, study_file: Path, wishes: Wishes) -> Proposal:
-    from client.gate.opening import open_source  # noqa: PLC0415 - the engine is slow to load
-
-    study = read_study(study_file)
-    memory = open_memory(site.site.folder)
-    try:
-        proposals = Proposals(site, open_source(site), memory.ledger)
-        return proposals.propose(study, wishes, now=int(time()))
-    finally:
-        memory.close()
-
-
-def _key_path(site: SiteConfig, key: Path | None) -> Path:
-    path = key or site.site.approver_key
-    if path is None:
-        raise UsageError(
-            "approver-key-unset",
-            "Expected the data steward's key, found none in site.toml.",
-            "Give it with --key.",
-        )
-    return path
-
-
-def _check_approver(proposal: Proposal, approver: str) -> None:
-    if approver not in proposal.examined.policy.approvers:
-        raise PolicyError(
-            "approver-unknown",
-            f"The site's policy does not name {approver} among its approvers.",
-            "Approve with the data steward's key, or have this one added in policy.toml.",
-        )
 
 
 def _ask(*, yes: bool, as_json: bool) -> None:
@@ -131,7 +228,7 @@ def _ask(*, yes: bool, as_json: bool) -> None:
         raise UsageError(
             "confirmation-needed", "Expected --yes beside --json.", "Look first, without --json."
         )
-    typer.confirm("Approve?", abort=True)
+    typer.confirm("Sign?", abort=True)
 
 
 def _fraction(text: str | None) -> Fraction | None:
@@ -166,55 +263,12 @@ def _summary(proposal: Proposal) -> dict[str, str]:
         "budget left now": f"rho {cost(proposal.left_before)}",
         "after one round": f"rho {after}",
         "approval expires": f"{moment(terms.expires)} UTC",
+        "signed so far": _signed(proposal),
         "study hash": terms.study.hex(),
         "plan hash": terms.plan.hex(),
         "records' state": terms.snapshot.hex(),
     }
 
 
-def _rows_table(readiness: Readiness) -> Table:
-    rows = readiness.rows
-    shown = {
-        "rows": rows.rows,
-        "left out: a variable has no code": rows.left_out,
-        "left out: no unit": rows.without_unit,
-        "left out: above the bound per unit": rows.over_bound,
-        "rows that count": rows.counted,
-        "units": rows.units,
-        "units with rows above the bound": rows.units_over_bound,
-    }
-    if rows.without_visit is not None:
-        shown |= {
-            "left out: no visit of the study": rows.without_visit,
-            "rows at the first visit": rows.first_visits,
-            "pairs of successive visits": rows.transitions,
-        }
-    texts = {name: "-" if count is None else f"{count:,}" for name, count in shown.items()}
-    return facts("Records (local: not for others)", texts)
-
-
-def _variables_table(readiness: Readiness) -> Table:
-    table = Table("variable", "column", "type", title="Variables", title_justify="left")
-    for heading in ("missing", "unknown rows", "clamped", "left out"):
-        table.add_column(heading, justify="right")
-    for found in readiness.variables:
-        table.add_row(
-            found.variable,
-            found.column,
-            "no such column" if found.type is None else found.type,
-            *_figures(found, readiness.rows),
-        )
-    return table
-
-
-def _figures(found: VariableReadiness, rows: RowReadiness) -> tuple[str, str, str, str]:
-    """Return what was counted of a variable; dashes where nothing could be."""
-    countable = found.column != "" or rows.counted is not None
-    if found.type is None or not found.readable or not countable:
-        return ("-",) * 4
-    return (
-        f"{found.missing_share:.1%}",
-        f"{found.unknown:,}",
-        f"{found.clamped_share:.1%}",
-        f"{found.left_out:,}",
-    )
+def _signed(proposal: Proposal) -> str:
+    return "\n".join(f"{each.name}, {each.role.words}" for each in proposal.approval.endorsements)

@@ -1,5 +1,6 @@
 """How a site's command reads its files and shows its result, for people or as JSON."""
 
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from protocol.errors import UsageError
+from client.gate.keys import load_key
+from protocol.errors import StorageError, UsageError
 from protocol.study.document import parse_study
 from protocol.study.study import Study
 
@@ -22,6 +25,16 @@ ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", envvar=CONFIG_VARIABLE, help="The site's settings.")
 ]
 StudyPath = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
+KeyPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", envvar="CONCAUSE_PERSON_KEY", help="Your own key; `site person` makes one."
+    ),
+]
+Why = Annotated[str | None, typer.Option("--why", help="A reason, for the audit log.")]
+HtmlPath = Annotated[
+    Path | None, typer.Option("--html", help="Write the page to this file too, for a browser.")
+]
 DEFAULT_CONFIG = Path("site.toml")
 PIPED_WIDTH = 120
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -39,6 +52,39 @@ def say(*renderables: RenderableType) -> None:
     """Print for people; square brackets are what they are, and lines are not cut."""
     for renderable in renderables:
         console.print(renderable, soft_wrap=isinstance(renderable, str), markup=False)
+
+
+def write_page(path: Path, *renderables: RenderableType) -> None:
+    """Write what people would see as one HTML file of its own.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    page = Console(record=True, width=PIPED_WIDTH, highlight=False, file=io.StringIO())
+    for renderable in renderables:
+        page.print(renderable, markup=False)
+    try:
+        path.write_text(page.export_html(inline_styles=True), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            "file-not-writable", f"Expected to be allowed to write {path}.", "Choose another file."
+        ) from error
+
+
+def needed_key(path: Path | None) -> Ed25519PrivateKey:
+    """Return the key of the person at the terminal.
+
+    Raises:
+        UsageError: none was given, or it is no key.
+        PolicyError: others may read it.
+    """
+    if path is None:
+        raise UsageError(
+            "key-needed",
+            "Expected your own key, found none.",
+            "Give it with --key FILE; `concause site person` makes one.",
+        )
+    return load_key(path)
 
 
 def facts(title: str, rows: Mapping[str, str]) -> Table:

@@ -25,6 +25,7 @@ from client.gate.ledger import Entry, Ledger
 from client.gate.memory import open_memory
 from client.gate.policy import check_roster, read_policy
 from client.gate.site_config import SiteConfig, read_roster, read_site_config
+from client.gate.standing import Standing
 from protocol.canonical import fraction_text, parse_fraction
 from protocol.errors import ConcauseError
 from protocol.identifiers import Digest
@@ -37,13 +38,14 @@ def status(config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False) ->
     What is not yet as it should be is said, with what to do about it; the exit code is 0.
     """
     site, now = read_site_config(config), int(time())
-    with closing(open_memory(site.site.folder)) as memory:
+    with closing(open_memory(site.site.folder, site.site.audit)) as memory:
         document = {
             "site": site.site.name,
             "public_key": _said(lambda: public_key(load_key(site.site.signing_key)).hex()),
             "roster": _said(lambda: _roster(site)),
             "budget": _said(lambda: _budget(site, memory.ledger, now)),
-            "approvals": _approvals(site, now),
+            "paused": memory.standing.paused,
+            "approvals": _approvals(site, memory.standing, now),
             "rounds": [_round(record) for record in memory.journal.records()],
         }
     tables = _site_table(document), _approvals_table(document), _rounds_table(document)
@@ -53,7 +55,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False) ->
 def ledger(config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False) -> None:
     """Show every promise, charge and refusal of this site's gate, oldest first."""
     site = read_site_config(config)
-    with closing(open_memory(site.site.folder)) as memory:
+    with closing(open_memory(site.site.folder, site.site.audit)) as memory:
         entries = memory.ledger.entries()
     document = {"entries": [_entry(entry) for entry in entries]}
     show(document, _ledger_table(entries) if entries else "No entries yet.", as_json=as_json)
@@ -75,18 +77,23 @@ def _roster(site: SiteConfig) -> dict[str, Any]:
 
 
 def _budget(site: SiteConfig, ledger: Ledger, now: int) -> dict[str, str]:
-    cap, balance = read_policy(site.site.policy).caps.lifetime, ledger.balance(now=now)
+    caps, balance = read_policy(site.site.policy).caps, ledger.balance(now=now)
     shown = {
-        "lifetime": cap,
+        "lifetime": caps.lifetime,
         "charged": balance.charged,
         "reserved": balance.reserved,
-        "remaining": balance.remaining(cap),
+        "remaining": balance.remaining(caps.lifetime),
     }
+    if caps.year is not None:
+        shown |= {
+            "year": caps.year,
+            "year_left": ledger.balance_of_year(now=now).remaining(caps.year),
+        }
     return {name: fraction_text(rho) for name, rho in shown.items()}
 
 
-def _approvals(site: SiteConfig, now: int) -> list[dict[str, Any]]:
-    consents = Consents(site)
+def _approvals(site: SiteConfig, standing: Standing, now: int) -> list[dict[str, Any]]:
+    consents = Consents(site, standing)
     return [
         {"study": study.hex(), "standing": _said(partial(_standing, consents, study, now))}
         for study in ApprovalFolder(site.site.folder).approved()
@@ -94,9 +101,11 @@ def _approvals(site: SiteConfig, now: int) -> list[dict[str, Any]]:
 
 
 def _standing(consents: Consents, study: Digest, now: int) -> dict[str, Any]:
-    examined, terms = consents.approved(study, now=now)
+    examined, approval = consents.approved(study, now=now)
+    terms = approval.terms
     return {
         "title": examined.study.title,
+        "by": [each.name for each in approval.endorsements] or ["envelope"],
         "rho_cap": fraction_text(terms.rho_cap),
         "expires": terms.expires,
     }
@@ -152,6 +161,7 @@ def _site_table(document: dict[str, Any]) -> Table:
     return facts(
         f"Site {document['site']}",
         {
+            "state": "PAUSED: answers nothing" if document["paused"] else "at work",
             "public key": _words(document["public_key"], str),
             "roster": _words(
                 document["roster"],
@@ -174,7 +184,10 @@ def _approvals_table(document: dict[str, Any]) -> Table | str:
     for approval in document["approvals"]:
         standing = _words(
             approval["standing"],
-            lambda found: f"{found['title']}: signed until {moment(found['expires'])} UTC",
+            lambda found: (
+                f"{found['title']}: signed by {', '.join(found['by'])} until "
+                f"{moment(found['expires'])} UTC"
+            ),
         )
         table.add_row(approval["study"][:12], standing)
     return table

@@ -9,14 +9,14 @@ import typer
 from client.commands.output import JsonFlag, show
 from client.commands.templates import SiteChoices, policy_toml, site_toml
 from client.gate.keys import SECRET_BYTES, create_key, write_private
-from client.gate.memory import make_private
+from client.gate.private import make_private
 from client.gate.settings import parse_settings
 from client.gate.site_config import SiteConfig
 from protocol.errors import UsageError
 from protocol.identifiers import PublicKey
 from protocol.signing import public_key
 
-KEYS = ("site.key", "steward.key", "bound.key", "executor.secret")
+KEYS = ("site.key", "bound.key", "executor.secret")
 SUPERLINK = "127.0.0.1:8000"
 RECORDS = "records.parquet"
 
@@ -52,17 +52,17 @@ def init(  # noqa: PLR0913 - one option per setting
     settings = site_toml(choices)
     parse_settings(settings, home / "site.toml", SiteConfig, folder=home)
     _refuse_to_overwrite(home)
-    site, steward = (key.hex() for key in _make(home, settings))
-    document = {"name": name, "folder": str(home), "public_key": site, "approver_key": steward}
+    site = _make(home, settings).hex()
+    document = {"name": name, "folder": str(home), "public_key": site}
     lines = f"""Site {name} is made in {home}.
 
 Send this line to the coordinator, for the roster:
 {name}={site}
 
-The data steward's key, already in policy.toml:
-{steward}
-
-Then fill in policy.toml, which allows nothing yet, and [data] in site.toml."""
+Then fill in policy.toml, which allows nothing yet, and [data] in site.toml; and name the people
+who may approve, each with a key of their own:
+concause site person "..." --role steward --key ... --config {home / "site.toml"}
+concause site person "..." --role privacy-officer --key ... --config {home / "site.toml"}"""
     show(document, lines, as_json=as_json)
 
 
@@ -76,15 +76,15 @@ def _refuse_to_overwrite(home: Path) -> None:
         )
 
 
-def _make(home: Path, settings: str) -> tuple[PublicKey, PublicKey]:
-    """Write all files; return the public keys of site and data steward."""
+def _make(home: Path, settings: str) -> PublicKey:
+    """Write all files; return the site's public key."""
     keys = home / "keys"
     for folder in (home, keys, home / "memory"):
         make_private(folder)
     home.chmod(0o700)  # it may have been there, open to others
-    site, steward = (public_key(create_key(keys / file)) for file in KEYS[:2])
-    for file in KEYS[2:]:
+    site = public_key(create_key(keys / KEYS[0]))
+    for file in KEYS[1:]:
         write_private(keys / file, os.urandom(SECRET_BYTES))
     (home / "site.toml").write_text(settings, encoding="utf-8")
-    (home / "policy.toml").write_text(policy_toml(steward.hex()), encoding="utf-8")
-    return site, steward
+    (home / "policy.toml").write_text(policy_toml(), encoding="utf-8")
+    return site

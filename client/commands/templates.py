@@ -32,12 +32,12 @@ roster = "roster.json"
 policy = "policy.toml"
 # Ledger, journal, approvals, log. Keep it, and never put an old copy of it back.
 folder = "memory"
+# The audit log, for a group of auditors to read and nobody to write.
+audit = "audit"
 # Signs the site's messages; the roster holds its public half.
 signing_key = "keys/site.key"
 # Decides which rows of a person count, where there are too many; keep it as it is.
 bound_key = "keys/bound.key"
-# Signs approvals; the data steward may keep it elsewhere and give it with --key.
-approver_key = "keys/steward.key"
 
 [data]
 # One Parquet or CSV file, or a pattern such as "records/*.parquet".
@@ -74,18 +74,15 @@ insecure = {str(choices.insecure).lower()}
 """
 
 
-def policy_toml(approver: str) -> str:
-    """Return a policy.toml that allows nothing yet; `approver` is a public key in hex."""
-    return f"""\
+def policy_toml() -> str:
+    """Return a policy.toml that allows nothing yet."""
+    return """\
 # What any round may ask of this site at most. Unset means no: as it stands, nothing is allowed.
 # The gate reads this file anew for every round.
 format = "concause-policy/1"
 
 # The hash of the one roster that is allowed; `concause site status` says what to write here.
 # roster = "..."
-
-# Public keys of those who may approve a study.
-approvers = [{_text(approver)}]
 
 # How sums may be made private: "masking", "aggregators".
 aggregation = []
@@ -104,9 +101,19 @@ aggregation = []
 # [budget.lifetime]
 # epsilon = 3.0
 # delta = 1e-6
+# [budget.year]                  # in any 365 days; may be left out
+# epsilon = 1.5
+# delta = 1e-6
 # [budget.study]
 # epsilon = 3.0
 # delta = 1e-6
+
+# The people of this site; `concause site person` makes their keys and adds them here.
+# A study needs the signatures of a steward and a privacy-officer.
+# [[people]]
+# name = "..."
+# role = "steward"               # steward, privacy-officer, administrator or auditor
+# key = "..."
 """
 
 

@@ -1,30 +1,37 @@
-"""Approvals: a data steward's signed yes to one study, one plan, one snapshot of the data.
+"""Approvals: the signed yes of two people to one study, one plan, one snapshot of the data.
 
-An approval is canonical JSON, signed by a key that the site's policy names. It binds hashes
-of all that was looked at, the most rho that the study may spend, and an expiry. The study's
-own canonical text is kept beside it: the gate never takes a study from the coordinator.
-Whoever else must agree one day signs the same terms.
+An approval is canonical JSON: terms, and the signatures of the site's data steward and privacy
+officer over them. The terms bind hashes of all that was looked at, the most rho that the study
+may spend, and an expiry. In place of signatures may stand an envelope that was signed in advance.
+The study's own canonical text is kept beside it: the gate never takes a study from the coordinator.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from client.gate.endorsement import (
+    Document,
+    Endorsement,
+    check_endorsers,
+    read_endorsement,
+    verify_endorsement,
+)
+from client.gate.envelope import SignedEnvelope, check_inside, read_signed_envelope
 from client.gate.keys import PRIVATE
-from client.gate.memory import make_private
+from client.gate.people import Person
+from client.gate.private import make_private
 from protocol import canonical
 from protocol.canonical import Json, fraction_text, parse_fraction
 from protocol.errors import PeerError, PolicyError, StorageError, UsageError
-from protocol.identifiers import DIGEST_BYTES, Digest, PublicKey, Signature
-from protocol.signing import parse_public_key, public_key, sign, verify
+from protocol.identifiers import DIGEST_BYTES, Digest
+from protocol.privacy.plan import StatisticsPlan
 from protocol.study.document import study_from_canonical
 from protocol.study.study import Study
 
-FORMAT = "concause-approval/1"
+FORMAT = "concause-approval/2"
 PURPOSE = "approval"
 
 
@@ -35,7 +42,9 @@ class ApprovalTerms:
     Attributes:
         mapping: how the site's columns become the study's variables.
         snapshot: the state of the data that was looked at.
+        policy: the site's policy, less the keys of its people.
         rho_cap: the most that all rounds of this study may spend.
+        approved: when these terms were first signed, or admitted.
     """
 
     study: Digest
@@ -43,11 +52,12 @@ class ApprovalTerms:
     roster: Digest
     mapping: Digest
     snapshot: Digest
+    policy: Digest
     rho_cap: Fraction
     approved: int
     expires: int
 
-    def document(self, approver: PublicKey) -> dict[str, Json]:
+    def document(self) -> dict[str, Json]:
         """Return the terms as they are signed."""
         digests = {name: getattr(self, name).hex() for name in _DIGESTS}
         return digests | {
@@ -55,12 +65,40 @@ class ApprovalTerms:
             "rho_cap": fraction_text(self.rho_cap),
             "approved": self.approved,
             "expires": self.expires,
-            "approver": approver.hex(),
         }
 
+    @property
+    def hash(self) -> Digest:
+        """Return the hash by which a withdrawal names them."""
+        return canonical.digest(self.document())
 
-_DIGESTS = ("study", "plan", "roster", "mapping", "snapshot")
-_FIELDS = {*_DIGESTS, "format", "rho_cap", "approved", "expires", "approver", "signature"}
+
+_DIGESTS = ("study", "plan", "roster", "mapping", "snapshot", "policy")
+_FIELDS = {*_DIGESTS, "format", "rho_cap", "approved", "expires"}
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Terms with the signatures that they have so far, or the envelope that stands for them."""
+
+    terms: ApprovalTerms
+    endorsements: tuple[Endorsement, ...] = ()
+    envelope: SignedEnvelope | None = None
+
+    def encode(self) -> bytes:
+        """Return the canonical JSON that a file holds."""
+        return canonical.encode(
+            {
+                "terms": self.terms.document(),
+                "signatures": [each.to_json() for each in self.endorsements],
+                "envelope": self.envelope.to_json() if self.envelope else None,
+            }
+        )
+
+    def signed_by(self, endorsement: Endorsement) -> "Approval":
+        """Return the approval with one more signature; one of the same role is replaced."""
+        others = tuple(each for each in self.endorsements if each.role is not endorsement.role)
+        return replace(self, endorsements=(*others, endorsement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,39 +110,51 @@ class Present:
     roster: Digest
     mapping: Digest
     snapshot: Digest
+    policy: Digest
 
 
-def sign_approval(terms: ApprovalTerms, key: Ed25519PrivateKey) -> bytes:
-    """Return the approval as a file holds it."""
-    document = terms.document(public_key(key))
-    signature = sign(key, PURPOSE, canonical.encode(document))
-    return canonical.encode({**document, "signature": signature.hex()})
-
-
-def read_approval(document: bytes, approvers: tuple[str, ...]) -> ApprovalTerms:
-    """Return the terms of an approval that one of `approvers` signed.
+def read_approval(document: bytes) -> Approval:
+    """Return an approval whose signatures hold; whose they are is not asked.
 
     Raises:
-        PolicyError: it was not made by one of them, or not one byte is as it was signed.
+        PolicyError: not one byte is as it was signed, or it is no approval.
     """
     try:
         fields = canonical.decode(document)
-        if not isinstance(fields, dict) or set(fields) != _FIELDS or fields["format"] != FORMAT:
+        if not isinstance(fields, dict) or set(fields) != {"terms", "signatures", "envelope"}:
             raise _tampered()
-        signature = Signature(bytes.fromhex(fields.pop("signature")))
-        approver = parse_public_key(fields["approver"])
-        verify(approver, PURPOSE, canonical.encode(fields), signature)
-        terms = _terms(fields)
-    except (PeerError, UsageError, TypeError, ValueError) as error:
-        raise _tampered() from error
-    if approver.hex() not in approvers:
-        raise PolicyError(
-            "approver-unknown",
-            "The approval is signed with a key that the site's policy does not name.",
-            "Have the study approved by the data steward, or the key added to approvers in "
-            "policy.toml.",
+        terms = _terms(fields["terms"])
+        endorsements = tuple(read_endorsement(each) for each in fields["signatures"])
+        for endorsement in endorsements:
+            verify_endorsement(terms.document(), PURPOSE, endorsement)
+        envelope = fields["envelope"]
+        found = Approval(
+            terms, endorsements, read_signed_envelope(envelope) if envelope is not None else None
         )
-    return terms
+        if found.encode() != document:
+            raise _tampered()
+    except (PeerError, UsageError, TypeError, ValueError, KeyError) as error:
+        raise _tampered() from error
+    return found
+
+
+def check_consented(
+    approval: Approval, study: Study, plan: StatisticsPlan, people: Sequence[Person], *, now: int
+) -> None:
+    """Check that the site's people agreed: by two signatures, or by an envelope made in advance.
+
+    Raises:
+        PolicyError: a signature is missing, or not of one who may approve; or the study is
+            outside the envelope.
+    """
+    if approval.envelope is None:
+        check_endorsers(approval.endorsements, people, study)
+        return
+    envelope, terms = approval.envelope.envelope, approval.terms
+    bound = (envelope.policy, envelope.mapping, envelope.roster)
+    if bound != (terms.policy, terms.mapping, terms.roster) or terms.expires > envelope.expires:
+        raise _void("envelope-other", "The envelope was signed for another state of the site.")
+    check_inside(approval.envelope, study, plan, people, now=now)
 
 
 def check_approval(terms: ApprovalTerms, present: Present, *, now: int) -> None:
@@ -126,6 +176,7 @@ _CHANGES = {
     "roster": "The roster is another than the one under which the study was approved.",
     "mapping": "The site's mapping has changed since the study was approved.",
     "snapshot": "The site's data have changed since the study was approved.",
+    "policy": "The site's policy has changed since the study was approved.",
 }
 
 
@@ -135,6 +186,7 @@ class ApprovalFolder:
     def __init__(self, folder: Path) -> None:
         self._approvals = folder / "approvals"
         self._studies = folder / "studies"
+        self._envelope = folder / "envelope.json"
 
     def write(self, study: Study, approval: bytes) -> Path:
         """Store an approval and the study it is for; return the approval's path.
@@ -155,6 +207,36 @@ class ApprovalFolder:
                 "Check free space and permissions of the site's folder.",
             ) from error
         return path
+
+    def write_envelope(self, envelope: SignedEnvelope) -> Path:
+        """Store the site's envelope in place of an earlier one; return its path.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        try:
+            make_private(self._approvals)
+            _replace(self._envelope, canonical.encode(envelope.to_json()))
+        except OSError as error:
+            raise StorageError(
+                "approval-not-written",
+                f"Expected to be allowed to write {self._envelope}.",
+                "Check free space and permissions of the site's folder.",
+            ) from error
+        return self._envelope
+
+    def envelope(self) -> SignedEnvelope | None:
+        """Return the site's envelope, its signatures verified; None if there is none.
+
+        Raises:
+            PolicyError: it is not as it was signed.
+        """
+        if not self._envelope.exists():
+            return None
+        try:
+            return read_signed_envelope(canonical.decode(_read(self._envelope)))
+        except (PeerError, UsageError, TypeError, ValueError, KeyError) as error:
+            raise _tampered() from error
 
     def study(self, study: Digest) -> Study:
         """Return an approved study.
@@ -185,12 +267,14 @@ class ApprovalFolder:
         return tuple(Digest(bytes.fromhex(name)) for name in names)
 
 
-def _terms(fields: Mapping[str, Json]) -> ApprovalTerms:
+def _terms(fields: Document) -> ApprovalTerms:
+    if set(fields) != _FIELDS or fields["format"] != FORMAT:
+        raise ValueError("not the terms of an approval")
     digests = {name: Digest(bytes.fromhex(str(fields[name]))) for name in _DIGESTS}
     if any(len(digest) != DIGEST_BYTES for digest in digests.values()):
         raise ValueError("not a digest")
     approved, expires = fields["approved"], fields["expires"]
-    if not isinstance(approved, int) or not isinstance(expires, int):
+    if type(approved) is not int or type(expires) is not int:
         raise TypeError("not a time")
     cap = parse_fraction(str(fields["rho_cap"]))
     return ApprovalTerms(**digests, rho_cap=cap, approved=approved, expires=expires)

@@ -6,20 +6,22 @@ before its measurement, so that a withdrawn approval or a changed file holds at 
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from client.gate.approvals import (
+    Approval,
     ApprovalFolder,
-    ApprovalTerms,
     Present,
     check_approval,
+    check_consented,
     read_approval,
 )
 from client.gate.ledger import Caps
-from client.gate.policy import Policy, check_approvers, check_roster, check_study, read_policy
+from client.gate.policy import Policy, check_people, check_roster, check_study, read_policy
 from client.gate.site_config import SiteConfig, read_roster
+from client.gate.standing import Standing
 from client.source.count_source import CountSource
 from protocol.errors import PolicyError
 from protocol.identifiers import Digest
@@ -58,6 +60,7 @@ class Examined:
             roster=self.roster.hash,
             mapping=mapping,
             snapshot=snapshot,
+            policy=self.policy.digest,
         )
 
 
@@ -68,6 +71,7 @@ class Consent:
     study: Study
     plan: StatisticsPlan
     roster: Roster
+    approval: Approval
     caps: Caps
     source: SnapshotSource = field(repr=False)
 
@@ -80,8 +84,9 @@ class Consent:
 class Consents:
     """Looks up what the site agreed to."""
 
-    def __init__(self, config: SiteConfig) -> None:
+    def __init__(self, config: SiteConfig, standing: Standing) -> None:
         self._config = config
+        self._standing = standing
         self._approvals = ApprovalFolder(config.site.folder)
         self._plans: dict[Digest, StatisticsPlan] = {}
 
@@ -95,7 +100,7 @@ class Consents:
         policy = read_policy(self._config.site.policy)
         roster = read_roster(self._config.site.roster)
         check_roster(policy, roster)
-        check_approvers(policy, roster)
+        check_people(policy, roster)
         return policy, roster
 
     def examine(self, study: Study, *, now: int) -> Examined:
@@ -113,19 +118,21 @@ class Consents:
         check_study(policy, study, plan)
         return Examined(policy, roster, study, plan)
 
-    def approved(self, study: Digest, *, now: int) -> tuple[Examined, ApprovalTerms]:
+    def approved(self, study: Digest, *, now: int) -> tuple[Examined, Approval]:
         """Return an approved study whose approval stands, if the records are as they were.
 
         Raises:
             PolicyError: the study is not approved, or its approval does not stand any more.
             UsageError: as `examine`.
         """
-        approval = self._approvals.approval(study)
+        approval = read_approval(self._approvals.approval(study))
         examined = self.examine(self._approvals.study(study), now=now)
-        terms = read_approval(approval, examined.policy.approvers)
+        terms, people = approval.terms, examined.policy.people
+        self._standing.check_not_withdrawn(terms)
+        check_consented(approval, examined.study, examined.plan, people, now=now)
         present = examined.present(self._config.mapping_digest, terms.snapshot)
         check_approval(terms, present, now=now)
-        return examined, terms
+        return examined, approval
 
     @contextmanager
     def open(self, study: Digest, open_source: OpenSource, *, now: int) -> Iterator[Consent]:
@@ -135,13 +142,19 @@ class Consents:
             PolicyError: as `approved`; or the records are not those that were approved.
             UsageError: as `examine`; or the records do not fit the study.
         """
-        examined, terms = self.approved(study, now=now)
-        caps = examined.policy.caps
-        allowed = Caps(caps.lifetime, min(caps.study, terms.rho_cap))
+        examined, approval = self.approved(study, now=now)
+        terms = approval.terms
+        allowed = _caps(examined.policy.caps, approval)
         with open_source(examined.study) as source:
             present = examined.present(self._config.mapping_digest, source.snapshot())
             check_approval(terms, present, now=now)
-            yield Consent(examined.study, examined.plan, examined.roster, allowed, source)
+            yield Consent(examined.study, examined.plan, examined.roster, approval, allowed, source)
+
+
+def _caps(caps: Caps, approval: Approval) -> Caps:
+    study = min(caps.study, approval.terms.rho_cap)
+    inside = approval.envelope
+    return replace(caps, study=study, envelope=inside.envelope.rho_total if inside else None)
 
 
 def _check_expiry(study: Study, now: int) -> None:

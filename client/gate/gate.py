@@ -7,10 +7,13 @@ only. A gate that is killed therefore loses the round, and with it at most the r
 
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from client.gate.approvals import ApprovalTerms
+from client.gate.audit import rolled_back
+from client.gate.chain import Event
 from client.gate.consent import Consent, Consents
 from client.gate.journal import Opening, Step, already_run
 from client.gate.ledger import Request
@@ -18,6 +21,7 @@ from client.gate.means import Means, Point
 from client.gate.memory import Memory
 from client.gate.outward import Refusal, concerns_site_alone, refusal_of
 from client.gate.site_log import SiteLog
+from protocol.checkpoints import own_checkpoint, sign_checkpoint
 from protocol.errors import ConcauseError, PolicyError, StorageError
 from protocol.identifiers import Digest, SessionId
 from protocol.secagg.descriptor import Descriptor, SignedDescriptor, check_descriptor
@@ -37,6 +41,7 @@ from protocol.secagg.ring import to_ring
 from protocol.secagg.rounds import MemberState, answer, invited
 from protocol.secagg.site_states import AwaitingInvitation, Contribution
 from protocol.secagg.split_site import AwaitingParticipants
+from protocol.signing import public_key
 
 ENTROPY_BYTES = 32
 _INCIDENT_BYTES = 8
@@ -51,13 +56,26 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """A round that the site takes part in, and the approval under which it does."""
+
+    descriptor: Descriptor
+    terms: ApprovalTerms
+
+
+@dataclass(frozen=True, slots=True)
 class LiveRound:
     """A round whose secrets are in memory: its state, and the last exchange, word for word."""
 
-    descriptor: Descriptor
+    agreed: Agreed
     state: MemberState
     request: bytes = field(repr=False)
     answer: bytes = field(repr=False)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Return what the coordinator signed."""
+        return self.agreed.descriptor
 
 
 class Gate:
@@ -74,14 +92,17 @@ class Gate:
         self._live: dict[SessionId, LiveRound] = {}
         self._turn = threading.Lock()
 
-    def respond(self, body: bytes, *, now: int) -> dict[str, bytes]:
-        """Return what travels back: an answer under "body", or a "refusal"; never raises."""
+    def respond(self, body: bytes, *, now: int, known: bytes = b"") -> dict[str, bytes]:
+        """Return what travels back: an answer under "body", or a "refusal"; never raises.
+
+        `known` are the checkpoints that the coordinator holds, this site's among them if any.
+        """
         try:
-            return {"body": self.answer(body, now=now)}
+            return {"body": self.answer(body, now=now, known=known)}
         except Exception as error:  # noqa: BLE001 - the site's outermost shell
             return {"refusal": self.refuse(error, body, now=now).encode()}
 
-    def answer(self, body: bytes, *, now: int) -> bytes:
+    def answer(self, body: bytes, *, now: int, known: bytes = b"") -> bytes:
         """Return the answer to one request of the coordinator; `now` in seconds since 1970.
 
         A word-for-word repetition of a round's last request gets its last answer once more.
@@ -90,15 +111,28 @@ class Gate:
             ConcauseError: the site does not answer; nothing of the request has any effect.
         """
         with self._turn:
+            self._check_memory(known, now)
             request = decode_request(body)
             live = self._live.get(request.session)
             if live is not None and live.request == body:
                 return live.answer
-            descriptor, state, message = self._step(request, live, now)
+            agreed, state, message = self._step(request, live, now)
             encoded = encode_message(message)
-            self._live[request.session] = LiveRound(descriptor, state, body, encoded)
-            self._note_answer(message, descriptor)
+            self._live[request.session] = LiveRound(agreed, state, body, encoded)
+            self._note_answer(message, agreed.descriptor)
             return encoded
+
+    def checkpoint(self) -> bytes:
+        """Return the hash of the audit log's last line under the site's signature."""
+        return sign_checkpoint(self._memory.audit.head, self._member.key).encode()
+
+    def _check_memory(self, known: bytes, now: int) -> None:
+        """Check that the site is at work, its clock right, and its memory the newest."""
+        self._memory.standing.check_at_work()
+        self._memory.check_clock(now=now)
+        checkpoint = own_checkpoint(known, public_key(self._member.key))
+        if checkpoint is not None and not self._memory.audit.has(checkpoint.head):
+            raise rolled_back()
 
     def refuse(self, error: Exception, body: bytes, *, now: int) -> Refusal:
         """Record that a request was not answered, and return what may be said about it."""
@@ -108,12 +142,22 @@ class Gate:
         noted = True
         # A full disk must not turn a refusal into silence.
         with suppress(StorageError):
-            noted = self._memory.ledger.note_refusal(
-                code, refusal.id, session=session, study=study, now=now
-            )
+            noted = self._note_refusal(code, refusal.id, session, study, now)
         if noted:
             self._log_refusal(error, refusal, code, session, study)
         return refusal
+
+    def _note_refusal(
+        self, code: str, incident: str, session: SessionId | None, study: Digest | None, now: int
+    ) -> bool:
+        with self._memory.transaction():
+            noted = self._memory.ledger.note_refusal(
+                code, incident, session=session, study=study, now=now
+            )
+            if noted:
+                event = Event(event="refused", code=code, incident=incident)
+                self._memory.audit.record(_about(event, study, session), now=now)
+        return noted
 
     def _log_refusal(
         self,
@@ -136,8 +180,14 @@ class Gate:
             )
 
     def forget_lost_rounds(self, *, now: int) -> None:
-        """Close the rounds of an earlier process, whose secrets are gone; once, at the start."""
-        with self._memory.database.transaction():
+        """Close the rounds of an earlier process, whose secrets are gone; once, at the start.
+
+        Raises:
+            PolicyError: the audit log was edited or cut off, or the memory is an older copy.
+        """
+        self._memory.audit.check()
+        with self._memory.transaction():
+            self._memory.audit.record(Event(event="gate-started"), now=now)
             for record in self._memory.journal.unfinished():
                 self._end(record.session, now)
 
@@ -149,23 +199,24 @@ class Gate:
 
     def _step(
         self, request: CoordinatorMessage, live: LiveRound | None, now: int
-    ) -> tuple[Descriptor, MemberState, SiteMessage]:
+    ) -> tuple[Agreed, MemberState, SiteMessage]:
         if isinstance(request, Invitation):
-            return request.signed.descriptor, *self._advertise(request, now)
+            return self._advertise(request, now)
         if live is None:
             raise self._absent(request.session)
         _check_deadline(live.descriptor, now)
+        self._memory.standing.check_not_withdrawn(live.agreed.terms)
         match request:
             case Adverts() if isinstance(live.state, AwaitingParticipants):
-                return live.descriptor, *self._contribute(live, request, now)
+                return live.agreed, *self._contribute(live, request, now)
             case Adverts():
-                return live.descriptor, *self._share(live, request, now)
+                return live.agreed, *self._share(live, request, now)
             case Deliveries():
-                return live.descriptor, *self._contribute(live, request, now)
+                return live.agreed, *self._contribute(live, request, now)
             case Survivors():
-                return live.descriptor, *self._agree(live, request, now)
+                return live.agreed, *self._agree(live, request, now)
             case Quorum():
-                return live.descriptor, *self._reveal(live, request, now)
+                return live.agreed, *self._reveal(live, request, now)
 
     def _note_answer(self, message: SiteMessage, descriptor: Descriptor) -> None:
         with suppress(OSError):  # it is committed: a full disk must not keep the answer back
@@ -176,7 +227,9 @@ class Gate:
                 study=descriptor.study_hash.hex(),
             )
 
-    def _advertise(self, invitation: Invitation, now: int) -> tuple[MemberState, SiteMessage]:
+    def _advertise(
+        self, invitation: Invitation, now: int
+    ) -> tuple[Agreed, MemberState, SiteMessage]:
         descriptor = invitation.signed.descriptor
         opening, study = self._check_invitation(invitation.signed, now), descriptor.study_hash
         with self._consents.open(study, self._means.open_source, now=now) as consent:
@@ -186,16 +239,18 @@ class Gate:
         older = [
             session for session, live in self._live.items() if _gives_way(live, descriptor, now)
         ]
-        with self._memory.database.transaction():
+        agreed = Agreed(descriptor, consent.approval.terms)
+        with self._memory.transaction():
             for old in older:
                 self._end(old, now)
+            self._note("round-joined", agreed, now)
             self._memory.ledger.reserve(_request(descriptor, consent), consent.caps, now=now)
             self._means.reached(Point.RESERVING)
             self._memory.journal.begin(opening, now=now)
         for old in older:
             del self._live[old]
         self._means.reached(Point.ADVERTISED)
-        return state, advert
+        return agreed, state, advert
 
     def _check_invitation(self, signed: SignedDescriptor, now: int) -> Opening:
         policy, roster = self._consents.pinned()
@@ -247,7 +302,8 @@ class Gate:
             check_descriptor(descriptor, consent.roster, consent.terms)
             statistics = self._means.measure(consent.plan, consent.study, consent.source)
         self._means.reached(Point.MEASURED)
-        with self._memory.database.transaction():
+        with self._memory.transaction():
+            self._note("round-charged", live.agreed, now)
             if isinstance(request, Adverts):  # with aggregators there is no step between
                 self._memory.journal.advance(session, Step.SHARED, now=now)
             self._memory.journal.advance(session, Step.CHARGED, now=now)
@@ -257,7 +313,9 @@ class Gate:
         noisy = self._means.add_noise(consent.plan, statistics)
         self._means.reached(Point.NOISED)
         state, (hidden,) = answer(waiting, Contribution(to_ring(noisy)))
-        self._memory.journal.advance(session, Step.MASKED, now=now)
+        with self._memory.transaction():
+            self._note("vector-released", live.agreed, now)
+            self._memory.journal.advance(session, Step.MASKED, now=now)
         self._means.reached(Point.MASKED)
         return state, hidden
 
@@ -275,11 +333,21 @@ class Gate:
     def _reveal(self, live: LiveRound, quorum: Quorum, now: int) -> tuple[MemberState, SiteMessage]:
         state, (reveal,) = answer(live.state, quorum)
         self._means.reached(Point.REVEALING)
-        self._memory.journal.advance(quorum.session, Step.REVEALED, now=now)
+        with self._memory.transaction():
+            self._note("round-revealed", live.agreed, now)
+            self._memory.journal.advance(quorum.session, Step.REVEALED, now=now)
         self._means.reached(Point.REVEALED)
         return state, reveal
 
+    def _note(self, event: str, agreed: Agreed, now: int) -> None:
+        terms = agreed.terms
+        told = Event(event=event, hash=terms.hash.hex())
+        self._memory.audit.record(_about(told, terms.study, agreed.descriptor.session), now=now)
+
     def _end(self, session: SessionId, now: int) -> None:
+        record = self._memory.journal.find(session)
+        study = record.study if record else None
+        self._memory.audit.record(_about(Event(event="round-lost"), study, session), now=now)
         self._memory.journal.abandon(session, now=now)
         self._memory.ledger.lapse(session, now=now)
 
@@ -305,7 +373,22 @@ class Gate:
 
 
 def _request(descriptor: Descriptor, consent: Consent) -> Request:
-    return Request(descriptor.session, descriptor.study_hash, consent.plan.rho, descriptor.deadline)
+    inside = consent.approval.envelope
+    return Request(
+        descriptor.session,
+        descriptor.study_hash,
+        consent.plan.rho,
+        descriptor.deadline,
+        inside.envelope.hash if inside else None,
+    )
+
+
+def _about(event: Event, study: Digest | None, session: SessionId | None) -> Event:
+    return replace(
+        event,
+        study=study.hex() if study else None,
+        session=session.hex() if session else None,
+    )
 
 
 def _gives_way(live: LiveRound, descriptor: Descriptor, now: int) -> bool:

@@ -6,7 +6,8 @@ passed or the round is given up. A charge is never undone: a crash loses budget,
 All costs are zCDP rho, exact fractions.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -25,7 +26,8 @@ CREATE TABLE ledger (
     rho TEXT,
     deadline INTEGER,
     code TEXT,
-    incident TEXT
+    incident TEXT,
+    envelope BLOB
 )
 
 CREATE UNIQUE INDEX ledger_reserves_once ON ledger (session) WHERE kind = 'reservation'
@@ -40,6 +42,7 @@ BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END"""
 
 MAX_REFUSALS_A_DAY = 1000
 _DAY_S = 86_400
+YEAR_S = 365 * _DAY_S
 _COLUMNS = "number, kind, at, session, study, rho, code, incident"
 _UNSETTLED = (
     "kind = 'reservation' AND NOT EXISTS (SELECT 1 FROM ledger AS settled"
@@ -58,10 +61,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most rho that may ever be spent: on the data in all, and on one study."""
+    """The most rho that may be spent: on the data ever, in any 365 days, and on one study.
+
+    `envelope`: on all studies that were admitted under the same envelope.
+    """
 
     lifetime: Fraction
     study: Fraction
+    year: Fraction | None = None
+    envelope: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +100,31 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a round asks of the budget; `deadline` in seconds since 1970."""
+    """What a round asks of the budget; `deadline` in seconds since 1970.
+
+    `envelope` is the hash of the one under which its study was admitted.
+    """
 
     session: SessionId
     study: Digest
     rho: Fraction
     deadline: int
+    envelope: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The entries that one cap is about."""
+
+    study: Digest | None = None
+    envelope: Digest | None = None
+    since: int | None = None
+
+    @property
+    def where(self) -> tuple[str, tuple[object, ...]]:
+        conditions = {"study = ?": self.study, "envelope = ?": self.envelope, "at > ?": self.since}
+        given = {text: value for text, value in conditions.items() if value is not None}
+        return "".join(f" AND {text}" for text in given), tuple(given.values())
 
 
 class Ledger:
@@ -113,8 +140,8 @@ class Ledger:
             BudgetError: a cap does not cover it; nothing was promised.
         """
         with self._database.transaction():
-            _refuse_over(request, "lifetime", self.balance(now=now), caps.lifetime)
-            _refuse_over(request, "study", self.balance(now=now, study=request.study), caps.study)
+            for name, cap, part in _caps(request, caps, now):
+                _refuse_over(request, name, self._balance(part, now), cap)
             self._append(Kind.RESERVATION, request, now)
 
     def charge(self, request: Request, caps: Caps, *, now: int) -> None:
@@ -134,10 +161,8 @@ class Ledger:
                     "Expected budget reserved for this round, found none that is still held.",
                     "Issue a new round with a later deadline.",
                 )
-            spent = Balance(self._charged(), Fraction(0))
-            of_study = Balance(self._charged(request.study), Fraction(0))
-            _refuse_over(request, "lifetime", spent, caps.lifetime)
-            _refuse_over(request, "study", of_study, caps.study)
+            for name, cap, part in _caps(request, caps, now):
+                _refuse_over(request, name, Balance(self._charged(part), Fraction(0)), cap)
             self._append(Kind.CHARGE, request, now)
 
     def lapse(self, session: SessionId, *, now: int) -> None:
@@ -181,7 +206,16 @@ class Ledger:
 
     def balance(self, *, now: int, study: Digest | None = None) -> Balance:
         """Return what is spent and promised, in all or on one study."""
-        return Balance(self._charged(study), self._reserved(now, study))
+        return self._balance(_Part(study=study), now)
+
+    def balance_of_year(self, *, now: int) -> Balance:
+        """Return what was spent in the last 365 days, and what is promised."""
+        return self._balance(_Part(since=now - YEAR_S), now)
+
+    def unfinished(self, session: SessionId) -> bool:
+        """Return whether a round holds a promise that is neither charged nor lapsed."""
+        query = f"SELECT 1 FROM ledger WHERE session = ? AND {_UNSETTLED}"  # noqa: S608
+        return bool(self._database.rows(query, session))
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries, oldest first."""
@@ -190,30 +224,44 @@ class Ledger:
 
     def _append(self, kind: Kind, request: Request, now: int) -> None:
         self._database.write(
-            "INSERT INTO ledger (kind, at, session, study, rho, deadline)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO ledger (kind, at, session, study, rho, deadline, envelope)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             kind.value,
             now,
             request.session,
             request.study,
             fraction_text(request.rho),
             request.deadline,
+            request.envelope,
         )
 
     def _is_open(self, session: SessionId, now: int) -> bool:
         query = f"SELECT 1 FROM ledger WHERE session = ? AND deadline >= ? AND {_UNSETTLED}"  # noqa: S608
         return bool(self._database.rows(query, session, now))
 
-    def _charged(self, study: Digest | None = None) -> Fraction:
-        return self._total("kind = 'charge'", study)
+    def _balance(self, part: _Part, now: int) -> Balance:
+        promised = replace(part, since=None)  # whenever it was promised, it would be spent now
+        reserved = self._total(f"deadline >= ? AND {_UNSETTLED}", promised, now)
+        return Balance(self._charged(part), reserved)
 
-    def _reserved(self, now: int, study: Digest | None) -> Fraction:
-        return self._total(f"deadline >= ? AND {_UNSETTLED}", study, now)
+    def _charged(self, part: _Part) -> Fraction:
+        return self._total("kind = 'charge'", part)
 
-    def _total(self, condition: str, study: Digest | None, *values: object) -> Fraction:
-        query = f"SELECT rho FROM ledger WHERE {condition} AND (? IS NULL OR study = ?)"  # noqa: S608
-        rows = self._database.rows(query, *values, study, study)
+    def _total(self, condition: str, part: _Part, *values: object) -> Fraction:
+        more, bound = part.where
+        query = f"SELECT rho FROM ledger WHERE {condition}{more}"  # noqa: S608
+        rows = self._database.rows(query, *values, *bound)
         return sum((parse_fraction(rho) for (rho,) in rows), start=Fraction(0))
+
+
+def _caps(request: Request, caps: Caps, now: int) -> Iterator[tuple[str, Fraction, _Part]]:
+    """Yield each cap that a round is held against, with the entries that it is about."""
+    yield "lifetime", caps.lifetime, _Part()
+    if caps.year is not None:
+        yield "yearly", caps.year, _Part(since=now - YEAR_S)
+    yield "study", caps.study, _Part(study=request.study)
+    if caps.envelope is not None:
+        yield "envelope", caps.envelope, _Part(envelope=request.envelope)
 
 
 def _refuse_over(request: Request, name: str, balance: Balance, cap: Fraction) -> None:
@@ -222,7 +270,7 @@ def _refuse_over(request: Request, name: str, balance: Balance, cap: Fraction) -
         raise BudgetError(
             f"{name}-budget-exceeded",
             f"The round costs rho {float(request.rho):.6g}; of the site's {name} budget "
-            f"{float(remaining):.6g} is left.",
+            f"{float(remaining):.6g} is left. It is short by {float(request.rho - remaining):.2g}.",
             "Ask for less, or ask the site to raise its cap. What is spent is never given back.",
             remaining=remaining,
             requested=request.rho,

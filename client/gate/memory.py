@@ -1,35 +1,63 @@
-"""What the gate remembers across restarts: ledger, journal and log, in the site's own folder.
+"""What the gate remembers across restarts: ledger, journal, switches, audit log and log.
 
 One gate at a time: a second process would mistake the first one's rounds for lost ones.
 """
 
 import fcntl
-import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from client.gate import journal, ledger
+from client.gate import audit, journal, ledger, standing
+from client.gate.audit import Audit
 from client.gate.database import Database
 from client.gate.journal import Journal
 from client.gate.ledger import Ledger
+from client.gate.private import check_private, make_private
 from client.gate.site_log import SiteLog
-from protocol.errors import StorageError
+from client.gate.standing import Standing
+from protocol.errors import PolicyError, StorageError
 
-SCHEMA = f"{ledger.SCHEMA}\n\n{journal.SCHEMA}"
+SCHEMA = "\n\n".join(part.SCHEMA for part in (ledger, journal, audit, standing))
 DATABASE_FILE = "gate.sqlite"
 LOCK_FILE = "gate.lock"
+CLOCK_TOLERANCE_S = 300
 LOG_FILE = Path("logs", "gate.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Ledger and journal share `database`, so that one transaction covers both."""
+    """All share `database`, so that one transaction covers an act and what is noted of it."""
 
     database: Database
     ledger: Ledger
     journal: Journal
+    standing: Standing
+    audit: Audit
     lock: IO[bytes] | None = None  # the locked file, if this is the gate's own memory
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything inside, or nothing; then bring the audit log's file up to date."""
+        with self.database.transaction():
+            yield
+        self.audit.flush()
+
+    def check_clock(self, *, now: int) -> None:
+        """Check that the clock was not moved back since anything was last written down.
+
+        Raises:
+            PolicyError: it was, by more than the tolerance of clocks that are kept in step.
+        """
+        if self.audit.last_time() > now + CLOCK_TOLERANCE_S:
+            raise PolicyError(
+                "clock-behind",
+                "The clock of the gate's machine is behind the last entry of its audit log.",
+                "Set the clock. If it was the earlier time that was wrong, have the site "
+                "administrator say so with `concause site accept-clock`.",
+            )
 
     def close(self) -> None:
         """Let go of the files; another gate may begin."""
@@ -38,19 +66,25 @@ class Memory:
             self.lock.close()
 
 
-def open_memory(folder: Path) -> Memory:
+def open_memory(folder: Path, audit_folder: Path) -> Memory:
     """Return the memory in a site's folder, made if need be, to look at.
 
     Raises:
         StorageError: the folder cannot be used, or others may enter it.
     """
     make_private(folder)
-    _check_private(folder)
+    check_private(folder)
     database = Database(folder / DATABASE_FILE, SCHEMA)
-    return Memory(database, Ledger(database), Journal(database))
+    return Memory(
+        database,
+        Ledger(database),
+        Journal(database),
+        Standing(database),
+        Audit(database, audit_folder),
+    )
 
 
-def open_gate_memory(folder: Path) -> Memory:
+def open_gate_memory(folder: Path, audit_folder: Path) -> Memory:
     """Return the memory in a site's folder for the one gate that answers from it.
 
     Raises:
@@ -59,7 +93,7 @@ def open_gate_memory(folder: Path) -> Memory:
     make_private(folder)
     lock = _lock(folder)
     try:
-        return replace(open_memory(folder), lock=lock)
+        return replace(open_memory(folder, audit_folder), lock=lock)
     except BaseException:
         lock.close()
         raise
@@ -74,33 +108,6 @@ def open_log(folder: Path) -> SiteLog:
     path = folder / LOG_FILE
     make_private(path.parent)
     return SiteLog(path)
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter, and its parents, where there are none.
-
-    Raises:
-        StorageError: it cannot be made.
-    """
-    try:
-        for each in (*reversed(folder.parents), folder):
-            each.mkdir(mode=0o700, exist_ok=True)  # parents=True would open them to others
-    except OSError as error:
-        raise StorageError(
-            "folder-not-writable",
-            f"Expected to be allowed to use the folder {folder}.",
-            "Check `folder` in site.toml and the folder's permissions.",
-        ) from error
-
-
-def _check_private(folder: Path) -> None:
-    mode = folder.stat().st_mode
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise StorageError(
-            "folder-open-to-others",
-            f"Expected {folder} to be closed to others, found mode {stat.S_IMODE(mode):04o}.",
-            f"Run chmod 700 {folder}, and consider who may have written to it.",
-        )
 
 
 def _lock(folder: Path) -> IO[bytes]:

@@ -21,15 +21,16 @@ def open_gate(config: SiteConfig, *, now: int) -> Gate:
     """Return the one gate of a site, to be closed by the caller; `now` in seconds since 1970.
 
     Raises:
-        PolicyError: a key is readable by others.
+        PolicyError: a key is readable by others, or the audit log is not as it was written.
         StorageError: another gate is at work, or the site's folder cannot be used.
         UsageError: a key is missing.
     """
     member = Member(config.site.name, load_key(config.site.signing_key))
     means = Means(open_source(config), measure, add_noise, os.urandom)
-    memory = open_gate_memory(config.site.folder)
+    memory = open_gate_memory(config.site.folder, config.site.audit)
     try:
-        gate = Gate(member, Consents(config), memory, open_log(config.site.folder), means)
+        consents = Consents(config, memory.standing)
+        gate = Gate(member, consents, memory, open_log(config.site.folder), means)
         gate.forget_lost_rounds(now=now)
     except BaseException:
         memory.close()

@@ -15,6 +15,10 @@ from protocol.errors import ConcauseError, StorageError, UsageError
 MAX_TEXT = 1000  # characters; the coordinator takes no more
 # Says when a site's records changed, which is the site's own matter.
 _ABOUT_RECORDS = frozenset({"approval-other-snapshot"})
+# Say that somebody was at the site's own files, or what its people are about.
+_ABOUT_MEMORY = frozenset(
+    {"state-rolled-back", "audit-edited", "audit-truncated", "clock-behind", "approval-incomplete"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +63,4 @@ def concerns_site_alone(error: BaseException) -> bool:
     """Return whether only the site can mend an error, and nobody else may learn more of it."""
     if isinstance(error, UsageError | StorageError):
         return True
-    return isinstance(error, ConcauseError) and error.code in _ABOUT_RECORDS
+    return isinstance(error, ConcauseError) and error.code in _ABOUT_RECORDS | _ABOUT_MEMORY

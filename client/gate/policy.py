@@ -6,20 +6,22 @@ The file is read anew for every round, so that a stricter rule holds from the ne
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from client.gate.ledger import Caps
+from client.gate.people import Hex, Person, repeated
 from client.gate.settings import Section, read_settings
+from protocol import canonical
 from protocol.errors import PolicyError
+from protocol.identifiers import Digest
 from protocol.privacy.conversion import rho_of
 from protocol.privacy.plan import StatisticsPlan
 from protocol.secagg.roster import Roster
 from protocol.study.study import Study
 
 LONGEST_ROUND_S = 86_400
-Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # a hash or a public key
 
 
 class Cap(Section):
@@ -45,9 +47,13 @@ class Cap(Section):
 
 
 class BudgetPolicy(Section):
-    """The most that may be spent on this site's data, in all and by one study."""
+    """The most that may be spent on this site's data: ever, in any 365 days, and by one study.
+
+    Without `year` the lifetime's cap alone holds.
+    """
 
     lifetime: Cap | None = None
+    year: Cap | None = None
     study: Cap | None = None
 
 
@@ -67,7 +73,7 @@ class Policy(Section):
 
     format: Literal["concause-policy/1"]
     roster: Hex | None = None
-    approvers: tuple[Hex, ...] = ()
+    people: tuple[Person, ...] = ()
     aggregation: tuple[Literal["masking", "aggregators"], ...] = ()
     authors: tuple[str, ...] | None = None
     variables: tuple[str, ...] | None = None
@@ -86,7 +92,19 @@ class Policy(Section):
         if lifetime is None or study is None:
             missing = "budget.lifetime" if lifetime is None else "budget.study"
             raise _unset("policy-budget-unset", missing)
-        return Caps(lifetime.as_rho, study.as_rho)
+        year = self.budget.year
+        return Caps(lifetime.as_rho, study.as_rho, year.as_rho if year else None)
+
+    @property
+    def digest(self) -> Digest:
+        """Return the hash of all rules; people come and go, and their signatures with them."""
+        return canonical.digest(self.model_dump(mode="json", exclude={"people"}))
+
+    @model_validator(mode="after")
+    def _one_person_one_role(self) -> "Policy":
+        if (twice := repeated(self.people)) is not None:
+            raise ValueError(f"two people must not share the name or key {twice!r}")
+        return self
 
 
 def read_policy(path: Path) -> Policy:
@@ -119,18 +137,18 @@ def check_roster(policy: Policy, roster: Roster) -> None:
         )
 
 
-def check_approvers(policy: Policy, roster: Roster) -> None:
-    """Check that no party of the rounds may approve them.
+def check_people(policy: Policy, roster: Roster) -> None:
+    """Check that no party of the rounds is among the site's people.
 
     Raises:
-        PolicyError: the policy names the key of the coordinator or of a site's gate.
+        PolicyError: the policy gives a person the key of the coordinator or of a gate.
     """
     parties = {roster.coordinator.hex(), *(site.key.hex() for site in roster.sites)}
-    if parties & set(policy.approvers):
+    if any(person.key in parties for person in policy.people):
         raise PolicyError(
             "policy-approver-is-a-party",
-            "The site's policy lets a key of the roster approve studies.",
-            "Name the data steward's own key under approvers in policy.toml.",
+            "The site's policy gives one of its people a key of the roster.",
+            "Write each person's own key under [[people]] in policy.toml.",
         )
 
 

@@ -1,23 +1,31 @@
-"""What a data steward is asked to sign: a study, its cost, and what would be left of the budget.
+"""What people of a site are asked to sign: a study, its cost, and what would be left of the budget.
 
 The same checks as a round's, in the same code, so that what is approved can also be run.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
 from fractions import Fraction
 
-from client.gate.approvals import ApprovalTerms
+from client.gate.approvals import (
+    Approval,
+    ApprovalFolder,
+    ApprovalTerms,
+    Present,
+    check_approval,
+    read_approval,
+)
 from client.gate.consent import Consents, Examined, OpenSource
-from client.gate.ledger import Balance, Ledger
+from client.gate.ledger import Balance
+from client.gate.memory import Memory
 from client.gate.site_config import SiteConfig
-from protocol.errors import UsageError
+from protocol.errors import PolicyError, UsageError
 from protocol.study.study import Study
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the steward may set; unset, one round's cost and the study's own last day.
+    """What who signs first may set; unset, one round's cost and the study's own last day.
 
     `expires` in seconds since 1970.
     """
@@ -28,11 +36,16 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An approval that waits for its signature."""
+    """An approval that waits for signatures; it may have some already."""
 
     examined: Examined
-    terms: ApprovalTerms
+    approval: Approval
     spent: Balance
+
+    @property
+    def terms(self) -> ApprovalTerms:
+        """Return what is to be signed."""
+        return self.approval.terms
 
     @property
     def left_before(self) -> Fraction:
@@ -48,35 +61,44 @@ class Proposal:
 class Proposals:
     """Makes proposals from a site's settings, records and ledger."""
 
-    def __init__(self, config: SiteConfig, open_source: OpenSource, ledger: Ledger) -> None:
+    def __init__(self, config: SiteConfig, open_source: OpenSource, memory: Memory) -> None:
         self._config = config
         self._open_source = open_source
-        self._ledger = ledger
+        self._memory = memory
+        self._folder = ApprovalFolder(config.site.folder)
 
     def propose(self, study: Study, wishes: Wishes, *, now: int) -> Proposal:
         """Return what an approval of `study` would say; `now` in seconds since 1970.
+
+        Terms that someone has signed, and that still hold, are those to sign, unless the wishes
+        are others.
 
         Raises:
             PolicyError: the site's policy does not allow the study.
             UsageError: the wishes, the roster or the records do not fit it.
         """
-        examined = Consents(self._config).examine(study, now=now)
+        examined = Consents(self._config, self._memory.standing).examine(study, now=now)
         examined.roster.site_id(self._config.site.name)
         rho_cap = _rho_cap(wishes, examined)
         expires = _expires(wishes, study, now)
         with self._open_source(study) as source:
             present = examined.present(self._config.mapping_digest, source.snapshot())
-        terms = ApprovalTerms(
-            study=present.study,
-            plan=present.plan,
-            roster=present.roster,
-            mapping=present.mapping,
-            snapshot=present.snapshot,
-            rho_cap=rho_cap,
-            approved=now,
-            expires=expires,
+        approval = self._begun(present, wishes, now=now) or Approval(
+            ApprovalTerms(**asdict(present), rho_cap=rho_cap, approved=now, expires=expires)
         )
-        return Proposal(examined, terms, self._ledger.balance(now=now))
+        return Proposal(examined, approval, self._memory.ledger.balance(now=now))
+
+    def _begun(self, present: Present, wishes: Wishes, *, now: int) -> Approval | None:
+        """Return the approval that someone has signed, if its terms hold and are those wished."""
+        try:
+            found = read_approval(self._folder.approval(present.study))
+            check_approval(found.terms, present, now=now)
+            self._memory.standing.check_not_withdrawn(found.terms)
+        except PolicyError:
+            return None
+        terms = found.terms
+        same = wishes.rho_cap in (None, terms.rho_cap) and wishes.expires in (None, terms.expires)
+        return found if same and found.endorsements else None
 
 
 def last_second(study: Study) -> int:

@@ -37,16 +37,16 @@ class Identity(Section):
     """Who this site is, and where its files are.
 
     `name` is its name in the roster. `folder` holds all that the gate remembers.
-    `approver_key` is the data steward's and need not be on the gate's machine.
+    `audit` is the folder of the audit log, which a group of auditors may be let into.
     """
 
     name: str = Field(pattern=_NAME, max_length=64)
     roster: Beside
     policy: Beside
     folder: Beside
+    audit: Beside = Field(default=Path("audit"), validate_default=True)
     signing_key: Beside
     bound_key: Beside
-    approver_key: Beside | None = None
 
 
 class FlowerSettings(Section):

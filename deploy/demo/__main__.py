@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy.demo.consortium import Consortium, command, make_consortium
+from deploy.demo.consortium import Consortium, approve, command, make_consortium
 from deploy.demo.nhefs import NHEFS
 from deploy.demo.processes import Processes, aggregation_children, running_consortium
 from protocol.errors import ConcauseError, UsageError
@@ -62,8 +62,8 @@ def play(run: Path, *, drop: bool, aggregators: int = 0) -> int:
         config, consortium.sites, run / "logs", _say_started, adders
     ) as processes:
         for site in consortium.sites:
-            with _step(f"The data steward of {site.name} approves the study"):
-                command("site", "approve", consortium.study, "--config", site.config, "--yes")
+            with _step(f"Steward and privacy officer of {site.name} approve the study"):
+                approve(site, consortium.study)
         code = _round(consortium, processes, config.rounds, drop=drop)
     console.print("All processes have ended.")
     if code == 0:

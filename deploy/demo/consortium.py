@@ -17,6 +17,7 @@ from deploy.demo.processes import LOOPBACK, AggregatorChild, SiteChild, free_por
 from protocol.errors import ExitCode, StorageError
 
 NAMES = ("north", "south", "west", "east", "lake")
+SIGNERS = {"steward": "Ada", "privacy-officer": "Ben"}  # who approves at each site, by role
 OPERATORS = ("university", "registry", "court")
 RECORDS = "records/persons.parquet"
 
@@ -71,6 +72,7 @@ def make_consortium(
         )
         _write_private(records[name], home / RECORDS)
         (home / "root.pem").write_bytes(certificates.root.read_bytes())
+        _name_people(name, home)
         config = coordinator / "coordinator.toml"
         enrolled = command("coordinator", "enrol", name, made["public_key"], "--config", config)
     for name in operators:
@@ -94,6 +96,27 @@ def make_consortium(
         for name in operators
     )
     return Consortium(folder, study, coordinator / "coordinator.toml", children, adders)
+
+
+def approve(site: SiteChild, study: Path, *options: object) -> None:
+    """Have both people of a site sign a study, as each would with a key of their own.
+
+    Raises:
+        StorageError: the site does not take it; holds what it said.
+    """
+    for role in SIGNERS:
+        key = site.config.parent / "keys" / f"{role}.key"
+        command(
+            *("site", "approve", study, "--config", site.config, "--key", key, "--yes"), *options
+        )
+
+
+def _name_people(name: str, home: Path) -> None:
+    for role, who in SIGNERS.items():
+        command(
+            *("site", "person", f"{who} of {name}", "--role", role),
+            *("--key", home / "keys" / f"{role}.key", "--config", home / "site.toml"),
+        )
 
 
 def _make_operator(

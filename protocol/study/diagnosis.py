@@ -67,6 +67,7 @@ EXAMPLES: Mapping[str, str] = {
     "name": 'name = "quit-smoking"',
     "title": 'title = "Quitting smoking and weight"',
     "author": 'author = "A. Author, B. Institute"',
+    "author_key": 'author_key = "64 hex digits, the public key of who asks"',
     "description": 'description = "Why this is asked"',
     "expires": "expires = 2030-12-31",
     "selection": "[selection] with candidates",

@@ -111,7 +111,16 @@ def _refusal(expected: str, found: object, remedy: str) -> StudyProblems:
 
 Exact: TypeAlias = Annotated[Decimal, BeforeValidator(exact)]
 VariableName: TypeAlias = Annotated[str, AfterValidator(_name)]
+
+
+def _key_text(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise _refusal("a public key of 64 lower-case hex digits", text, "what `site init` printed")
+    return text
+
+
 Slug: TypeAlias = Annotated[str, AfterValidator(_slug)]
 Label: TypeAlias = Annotated[str, AfterValidator(_label)]
 Text: TypeAlias = Annotated[str, AfterValidator(_text)]
 FilledText: TypeAlias = Annotated[str, AfterValidator(_filled)]
+KeyText: TypeAlias = Annotated[str, AfterValidator(_key_text)]

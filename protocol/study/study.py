@@ -30,7 +30,7 @@ from protocol.study.impossible import entry_codes, in_labels, possible_cells
 from protocol.study.mechanisms import Mechanism, MechanismKind
 from protocol.study.missingness import hidden_variables, indicators_of
 from protocol.study.problems import refuse_any
-from protocol.study.quantities import FilledText, Slug, Text, VariableName, decimal_text
+from protocol.study.quantities import FilledText, KeyText, Slug, Text, VariableName, decimal_text
 from protocol.study.questions import level_text, treated_nodes
 from protocol.study.sections import (
     Budget,
@@ -67,6 +67,7 @@ class Study(Section):
     name: Slug
     title: FilledText
     author: FilledText
+    author_key: KeyText | None = None
     description: Text = ""
     expires: Day
     unit: Unit = Unit()
@@ -249,13 +250,18 @@ class Study(Section):
         return Digest(hashlib.sha256(self.canonical).digest())
 
 
+_OPTIONAL = {"selection", "author_key"}  # left out if not stated, like what is named below
+
+
 def _document(study: Study) -> Json:
     drawing = drawing_of(study.variables, study.graph, study.time)
     named = {"latent": drawing.latent, "site_specific": study.graph.site_specific}
     unit = _fields(study.unit)
-    stated = {name: value for name, value in _fields(study).items() if name != "selection"}
+    stated = {name: value for name, value in _fields(study).items() if name not in _OPTIONAL}
     if study.selection is not None:
         stated["selection"] = _fields(study.selection)
+    if study.author_key is not None:
+        stated["author_key"] = study.author_key
     return stated | {
         # Left out if not stated, so that studies from before it was known keep their hash.
         "unit": {name: value for name, value in unit.items() if value is not None},

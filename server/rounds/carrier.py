@@ -13,10 +13,11 @@ Address = NewType("Address", int)  # a Flower node id, 64 bits; not a SiteId
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A site's message, still encoded."""
+    """A site's message and its newest checkpoint, still encoded."""
 
     address: Address
     body: bytes = field(repr=False)
+    checkpoint: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,10 @@ class Transport(Protocol):
     def addresses(self) -> Sequence[Address]:
         """Return who is connected now, ascending."""
 
-    def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
+    def push(self, requests: Mapping[Address, bytes], ttl_s: float, known: bytes = b"") -> None:
         """Send one request to each address; it and its reply are worthless after `ttl_s`.
+
+        `known` are checkpoints of all sites, and go to each (SPEC 7.9).
 
         Forgets an earlier request to the same address.
         """

@@ -36,6 +36,7 @@ from protocol.secagg.split_coordinator import (
 from protocol.secagg.transcript import replay
 from server.rounds.board import Board
 from server.rounds.carrier import Address, Answered, Broken, Declined, Reply, Transport
+from server.rounds.checkpoints import KeptCheckpoints
 from server.rounds.clock import Clock, Timings
 from server.rounds.folder import RoundFolder, TranscriptFile
 from server.rounds.status import Outcome, Refusal, RoundStatus, Step, parse_refusal
@@ -132,6 +133,7 @@ class _Drive:
         first = isinstance(self._state, _FIRST)
         self._sites = {} if first else folder.read_addresses(transcript.header.roster)
         self._wanted = folder.read_sites()
+        self._checkpoints = KeptCheckpoints(folder.path.parent)
 
     def run(self) -> Complete:
         """Return the end state."""
@@ -167,7 +169,9 @@ class _Drive:
         if isinstance(state, CollectingOpenings):
             self._await_openings()
         else:
-            self._exchange(self._invitations() if first else self._requests(state))
+            known = self._checkpoints.together(self._transcript.header.roster) if first else b""
+            self._exchange(self._invitations() if first else self._requests(state), known)
+            self._checkpoints.write()
         for site in pending(self._state):
             if self._board.status.sites[site].state == "pending":
                 self._board.out(site, "no advert from it came" if first else "not connected")
@@ -188,20 +192,22 @@ class _Drive:
             if site in waiting
         }
 
-    def _take(self, address: Address, message: SiteMessage) -> None:
+    def _take(self, address: Address, message: SiteMessage, checkpoint: bytes) -> None:
         self._check_speaker(address, message.site)
         if not self._is_wanted(message.site):
             self._board.out(message.site, "is not in the sum that this round follows")
             return
         self._apply(message)
         self._bind(address, message.site)
+        site = self._transcript.header.roster.sites[message.site]
+        self._checkpoints.take(site.key, checkpoint)
         self._board.answered(message.site)
 
-    def _exchange(self, outgoing: Mapping[Address, bytes]) -> None:
+    def _exchange(self, outgoing: Mapping[Address, bytes], known: bytes) -> None:
         """Push, then pull until every address has answered or the step's time is over."""
         timeout = self._within_deadline(self._timings.step_timeout_s)
         waiting = set(outgoing)
-        self._transport.push(outgoing, timeout)
+        self._transport.push(outgoing, timeout, known)
         end = self._clock.monotonic() + timeout
         while waiting and self._clock.monotonic() < end:
             replies = [reply for reply in self._transport.pull() if reply.address in waiting]
@@ -233,8 +239,8 @@ class _Drive:
         """Take an answer, or leave its sender out of this step, saying why."""
         try:
             match reply:
-                case Answered(address, body):
-                    self._take(address, decode_answer(body))
+                case Answered(address, body, checkpoint):
+                    self._take(address, decode_answer(body), checkpoint)
                 case Declined(address, document):
                     self._refused(address, document)
                 case Broken(address, reason):

@@ -31,12 +31,12 @@ class FlowerTransport:
         """Return the connected nodes, ascending."""
         return sorted(Address(node) for node in self._grid.get_node_ids())
 
-    def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
+    def push(self, requests: Mapping[Address, bytes], ttl_s: float, known: bytes = b"") -> None:
         """Hand one message for each address to the SuperLink."""
         if not requests:
             return
         self._awaited = {i: a for i, a in self._awaited.items() if a not in requests}
-        messages = [_message(address, body, ttl_s) for address, body in requests.items()]
+        messages = [_message(address, body, ttl_s, known) for address, body in requests.items()]
         identifiers = list(self._grid.push_messages(messages)) or [""] * len(messages)
         for address, identifier in zip(requests, identifiers, strict=True):
             if identifier:
@@ -56,8 +56,9 @@ class FlowerTransport:
         return replies
 
 
-def _message(address: Address, body: bytes, ttl_s: float) -> Message:
-    content = RecordDict({RECORD: ConfigRecord({"body": body})})
+def _message(address: Address, body: bytes, ttl_s: float, known: bytes) -> Message:
+    beside = {"checkpoint": known} if known else {}
+    content = RecordDict({RECORD: ConfigRecord({"body": body, **beside})})
     return Message(content, dst_node_id=address, message_type=MESSAGE_TYPE, ttl=ttl_s)
 
 
@@ -68,9 +69,10 @@ def _reply(address: Address, message: Message) -> Reply:
         return Broken(address, f"{words} (Flower error {code})")
     record = message.content.get(RECORD)
     if len(message.content) == 1 and isinstance(record, ConfigRecord):
-        match dict(record):
-            case {"body": bytes(body), **rest} if not rest:
-                return Answered(address, body)
-            case {"refusal": bytes(refusal), **rest} if not rest:
+        entries = dict(record)
+        match entries.pop("checkpoint", b""), entries:
+            case bytes(checkpoint), {"body": bytes(body), **rest} if not rest:
+                return Answered(address, body, checkpoint)
+            case bytes(), {"refusal": bytes(refusal), **rest} if not rest:
                 return Declined(address, refusal)
     return Broken(address, f"expected one record {RECORD!r} with a body or a refusal")

@@ -13,7 +13,7 @@ from client.gate.opening import open_source
 from client.gate.site_config import read_site_config
 from client.measure.statistics import measure
 from deploy.demo.__main__ import THREE
-from deploy.demo.consortium import Consortium, make_consortium
+from deploy.demo.consortium import Consortium, approve, make_consortium
 from deploy.demo.nhefs import NHEFS
 from deploy.demo.processes import aggregation_children, running_consortium
 from protocol.errors import ExitCode
@@ -47,9 +47,7 @@ def play(folder: Path, aggregators: int) -> Played:
     adders = aggregation_children(consortium.coordinator, config, consortium.aggregators)
     with running_consortium(config, consortium.sites, folder / "logs", aggregation=adders):
         for site in consortium.sites:
-            settings = ("--config", site.config, "--yes")
-            approved = concause_command("site", "approve", consortium.study, *settings)
-            assert approved.returncode == ExitCode.OK, approved.stderr
+            approve(site, consortium.study)
         start = ("round", "start", consortium.study, "--config", consortium.coordinator, "--json")
         done = concause_command(*start, "--release", release)
         assert done.returncode == ExitCode.OK, done.stderr

@@ -7,7 +7,7 @@ import pytest
 
 import concause
 from deploy.demo.__main__ import THREE
-from deploy.demo.consortium import Scenario, make_consortium
+from deploy.demo.consortium import Scenario, approve, make_consortium
 from deploy.demo.processes import running_consortium
 from protocol.errors import ExitCode
 from server.causal.model import Model
@@ -31,10 +31,7 @@ def released(folder: Path, scenario: Scenario) -> Path:
     release = folder / "release"
     with running_consortium(config, consortium.sites, folder / "logs"):
         for site in consortium.sites:
-            approved = concause_command(
-                "site", "approve", consortium.study, "--config", site.config, "--yes"
-            )
-            assert approved.returncode == ExitCode.OK, approved.stdout + approved.stderr
+            approve(site, consortium.study)
         done = concause_command(
             *("round", "start", consortium.study, "--config", consortium.coordinator),
             *("--release", release, "--json"),

@@ -11,7 +11,7 @@ import pytest
 
 import concause
 from deploy.demo.__main__ import THREE
-from deploy.demo.consortium import Consortium, make_consortium
+from deploy.demo.consortium import Consortium, approve, make_consortium
 from deploy.demo.nhefs import NHEFS
 from deploy.demo.processes import running_consortium
 from protocol.errors import ExitCode
@@ -41,9 +41,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     start = ("round", "start", consortium.study, "--config", consortium.coordinator, "--json")
     with running_consortium(config, consortium.sites, folder / "logs"):
         for site in consortium.sites:
-            settings = ("--config", site.config, "--yes", "--rho-cap", "0.5")
-            approved = concause_command("site", "approve", consortium.study, *settings)
-            assert approved.returncode == ExitCode.OK, approved.stderr
+            approve(site, consortium.study, "--rho-cap", "0.5")
         first = concause_command(*start, "--release", release)
         second = concause_command(*start, "--release", folder / "second")
     return Played(consortium, release, first, second)

@@ -48,9 +48,9 @@ class Unreliable(LoopbackTransport):
         found = super().addresses()
         return found if self.looks > self.connected_after else found[:1]
 
-    def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
+    def push(self, requests: Mapping[Address, bytes], ttl_s: float, known: bytes = b"") -> None:
         self.steps += 1
-        super().push(requests, ttl_s)
+        super().push(requests, ttl_s, known)
 
     def pull(self) -> Sequence[Reply]:
         return [reply for reply in super().pull() if not self._silent(reply.address)]
@@ -381,10 +381,10 @@ def test_an_event_is_on_disk_before_anything_that_follows_from_it_is_pushed(
     closed_at_push = []
 
     class Watching(LoopbackTransport):
-        def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
+        def push(self, requests: Mapping[Address, bytes], ttl_s: float, known: bytes = b"") -> None:
             _, events = decode(folder.transcript.read_bytes())
             closed_at_push.append(len(events))
-            super().push(requests, ttl_s)
+            super().push(requests, ttl_s, known)
 
     complete = drive(folder, Watching(doubles(WORLD)), FakeClock(), TIMINGS)
     assert isinstance(complete, Complete)

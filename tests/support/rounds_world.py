@@ -92,12 +92,14 @@ class LoopbackTransport:
 
     sites: Mapping[Address, SiteDouble]
     waiting: dict[Address, Reply] = field(default_factory=dict)
+    known: bytes = b""  # the checkpoints that came with the last push
 
     def addresses(self) -> Sequence[Address]:
         return sorted(self.sites)
 
-    def push(self, requests: Mapping[Address, bytes], ttl_s: float) -> None:
+    def push(self, requests: Mapping[Address, bytes], ttl_s: float, known: bytes = b"") -> None:
         assert ttl_s > 0
+        self.known = known
         for address, body in requests.items():
             self.waiting[address] = reply_of(address, self.sites[address].respond(body))
 

@@ -5,7 +5,7 @@ ones, with all their files; only records and noise are played by the test.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from hashlib import sha256
@@ -16,13 +16,17 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from client.gate.approvals import ApprovalFolder, ApprovalTerms, sign_approval
+from client.gate.approvals import PURPOSE, Approval, ApprovalFolder, ApprovalTerms
 from client.gate.consent import Consents
+from client.gate.decisions import Decisions, Signer
+from client.gate.endorsement import endorse
 from client.gate.gate import Gate, Member
 from client.gate.keys import write_private
 from client.gate.ledger import Entry, Kind
 from client.gate.means import Means, Point
-from client.gate.memory import open_gate_memory, open_log
+from client.gate.memory import Memory, open_gate_memory, open_log, open_memory
+from client.gate.people import Person, Role
+from client.gate.policy import read_policy
 from client.gate.site_config import SiteConfig, read_site_config
 from client.source.count_source import Counts
 from protocol.identifiers import Digest, SiteId
@@ -83,7 +87,6 @@ outcome = "b"
 POLICY = """
 format = "concause-policy/1"
 roster = "{roster}"
-approvers = ["{approver}"]
 aggregation = ["masking"]
 
 [cohort]
@@ -95,7 +98,33 @@ rho = 0.1
 
 [budget.study]
 rho = 0.1
+
+[[people]]
+name = "Ada Steward"
+role = "steward"
+key = "{steward}"
+
+[[people]]
+name = "Ben Officer"
+role = "privacy-officer"
+key = "{officer}"
+
+[[people]]
+name = "Cleo Admin"
+role = "administrator"
+key = "{administrator}"
+
+[[people]]
+name = "Dan Auditor"
+role = "auditor"
+key = "{auditor}"
 """
+ROLES = {
+    "steward": ("Ada Steward", Role.STEWARD),
+    "officer": ("Ben Officer", Role.OFFICER),
+    "administrator": ("Cleo Admin", Role.ADMINISTRATOR),
+    "auditor": ("Dan Auditor", Role.AUDITOR),
+}
 
 SITE = """
 [site]
@@ -163,7 +192,9 @@ class World:
     sites: int = 3
     study: Study = field(default_factory=lambda: parse_study(STUDY))
     coordinator_key: Ed25519PrivateKey = field(default_factory=lambda: key("coordinator"))
-    steward: Ed25519PrivateKey = field(default_factory=lambda: key("steward"))
+    people: dict[str, Ed25519PrivateKey] = field(
+        default_factory=lambda: {name: key(name) for name in ROLES}
+    )
     fresh: bool = True  # whether its folders have to be made
 
     def __post_init__(self) -> None:
@@ -192,7 +223,8 @@ class World:
 
     def set_policy(self, site: int, old: str = "", new: str = "") -> None:
         """Write a site's policy, with one text in it replaced."""
-        text = POLICY.format(roster=self.roster.hash.hex(), approver=public_key(self.steward).hex())
+        keys = {name: public_key(key(name)).hex() for name in ROLES}
+        text = POLICY.format(roster=self.roster.hash.hex(), **keys)
         assert old in text
         (self.home(site) / "policy.toml").write_text(text.replace(old, new) if old else text)
 
@@ -205,17 +237,54 @@ class World:
             roster=self.roster.hash,
             mapping=self.config(0).mapping_digest,
             snapshot=SNAPSHOT,
+            policy=read_policy(self.config(0).site.policy).digest,
             rho_cap=Fraction(1),
             approved=NOW,
             expires=NEXT_WEEK,
         )
 
-    def approve(self, site: int, study: Study | None = None, **changes: Any) -> Path:
+    def signer(self, name: str) -> Signer:
+        """Return one of the people of every site, with the key that they use."""
+        title, role = ROLES[name]
+        signing_key = self.people[name]
+        person = Person(name=title, role=role, key=public_key(signing_key).hex())
+        return Signer(person, signing_key)
+
+    def approval(
+        self, terms: ApprovalTerms, by: Sequence[str] = ("steward", "officer")
+    ) -> Approval:
+        """Return an approval with the signatures of some of the people."""
+        approval = Approval(terms)
+        for name in by:
+            who = self.signer(name)
+            approval = approval.signed_by(
+                endorse(terms.document(), PURPOSE, who.person, who.key, at=NOW)
+            )
+        return approval
+
+    def approve(
+        self,
+        site: int,
+        study: Study | None = None,
+        by: Sequence[str] = ("steward", "officer"),
+        **changes: Any,
+    ) -> Path:
         """Write an approval, with some of its terms changed."""
         study = study or self.study
         terms = replace(self.terms(study), **changes)
         store = ApprovalFolder(self.config(site).site.folder)
-        return store.write(study, sign_approval(terms, self.steward))
+        return store.write(study, self.approval(terms, by).encode())
+
+    def memory(self, site: int) -> Memory:
+        """Open a site's memory as a command does, beside its gate."""
+        config = self.config(site)
+        return open_memory(config.site.folder, config.site.audit)
+
+    @contextmanager
+    def decisions(self, site: int) -> Iterator[Decisions]:
+        """Open what people of a site decide with."""
+        with closing(self.memory(site)) as memory:
+            yield Decisions(memory, ApprovalFolder(self.config(site).site.folder))
 
     def open(
         self,
@@ -240,14 +309,19 @@ class World:
             "add_noise": lambda _plan, values: values,
             "entropy": np.random.default_rng(site).bytes,
         }
+        memory = open_gate_memory(config.site.folder, config.site.audit)
         gate = Gate(
             Member(config.site.name, self.keys[site]),
-            Consents(config),
-            open_gate_memory(config.site.folder),
+            Consents(config, memory.standing),
+            memory,
             open_log(config.site.folder),
             Means(**(given | means), reached=reached),
         )
-        gate.forget_lost_rounds(now=NOW)
+        try:
+            gate.forget_lost_rounds(now=NOW)
+        except BaseException:
+            gate.close()
+            raise
         self._opened[site] = gate
         return gate
 

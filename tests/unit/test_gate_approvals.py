@@ -11,10 +11,10 @@ import pytest
 
 from client.gate.approvals import (
     ApprovalFolder,
+    ApprovalTerms,
     Present,
     check_approval,
     read_approval,
-    sign_approval,
 )
 from client.gate.gate import Gate
 from protocol import canonical
@@ -26,6 +26,10 @@ from protocol.study.document import parse_study
 from tests.support.site_world import NEXT_WEEK, NOW, STUDY, World, key
 
 OTHER = Digest(b"o" * 32)
+
+
+def present_of(terms: ApprovalTerms) -> Present:
+    return Present(**{name: getattr(terms, name) for name in Present.__dataclass_fields__})
 
 
 @pytest.fixture
@@ -45,29 +49,29 @@ def asked(world: World, gate: Gate | None = None) -> str:
 
 
 def test_approval_reads_back_as_it_was_signed(world: World) -> None:
-    approver = public_key(world.steward).hex()
-    assert read_approval(sign_approval(world.terms(), world.steward), (approver,)) == world.terms()
+    approval = world.approval(world.terms())
+    assert read_approval(approval.encode()) == approval
 
 
 def test_standing_approval_lets_the_site_take_part(world: World) -> None:
     assert asked(world) == ""
 
 
-@pytest.mark.parametrize("name", ["study", "plan", "roster", "mapping", "snapshot"])
+@pytest.mark.parametrize("name", ["study", "plan", "roster", "mapping", "snapshot", "policy"])
 def test_each_thing_that_was_approved_voids_the_approval_when_it_differs(
     world: World, name: str
 ) -> None:
     terms = world.terms()
-    present = Present(terms.study, terms.plan, terms.roster, terms.mapping, terms.snapshot)
+    present = present_of(terms)
     check_approval(terms, present, now=NOW)
     with pytest.raises(PolicyError) as refused:
         check_approval(terms, replace(present, **{name: OTHER}), now=NOW)
     assert refused.value.code == f"approval-other-{name}"
 
 
-@pytest.mark.parametrize("name", ["plan", "roster", "mapping", "snapshot"])
+@pytest.mark.parametrize("name", ["plan", "roster", "mapping", "snapshot", "policy"])
 def test_gate_holds_an_approval_against_what_is_true_now(world: World, name: str) -> None:
-    world.approve(0, world.study, **{name: OTHER})
+    world.approve(0, world.study, ("steward", "officer"), **{name: OTHER})
     assert asked(world) == f"approval-other-{name}"
 
 
@@ -78,7 +82,7 @@ def test_mapping_changed_after_the_approval_voids_it(world: World) -> None:
 
 
 def test_approval_ends_with_its_last_second(world: World) -> None:
-    present = Present(*(getattr(world.terms(), n) for n in Present.__dataclass_fields__))
+    present = present_of(world.terms())
     check_approval(world.terms(), present, now=NEXT_WEEK)
     with pytest.raises(PolicyError) as refused:
         check_approval(world.terms(), present, now=NEXT_WEEK + 1)
@@ -91,22 +95,27 @@ def test_study_without_an_approval_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "edited"),
+    ("part", "field", "edited"),
     [
-        ("rho_cap", "2/1"),
-        ("expires", NEXT_WEEK + 1),
-        ("snapshot", "00" * 32),
-        ("approver", "00" * 32),
-        ("signature", "00" * 64),
+        ("terms", "rho_cap", "2/1"),
+        ("terms", "expires", NEXT_WEEK + 1),
+        ("terms", "snapshot", "00" * 32),
+        ("terms", "policy", "00" * 32),
+        ("signatures", "name", "Somebody Else"),
+        ("signatures", "role", "administrator"),
+        ("signatures", "key", "00" * 32),
+        ("signatures", "at", NOW - 1),
+        ("signatures", "signature", "00" * 64),
     ],
 )
 def test_approval_edited_in_any_field_is_refused(
-    world: World, field: str, edited: str | int
+    world: World, part: str, field: str, edited: str | int
 ) -> None:
     path = world.approve(0)
     document = json.loads(path.read_bytes())
-    assert document[field] != edited
-    document[field] = edited
+    place = document[part] if part == "terms" else document[part][1]
+    assert place[field] != edited
+    place[field] = edited
     path.write_bytes(canonical.encode(document))
     assert asked(world) == "approval-tampered"
 
@@ -119,16 +128,74 @@ def test_file_that_is_no_approval_is_refused(world: World, content: bytes) -> No
     assert asked(world) == "approval-tampered"
 
 
-def test_approval_by_a_key_that_the_policy_does_not_name_is_refused(world: World) -> None:
-    world.steward = key("a stranger")
+@pytest.mark.parametrize("by", [(), ("steward",), ("officer",)])
+def test_one_signature_is_not_enough(world: World, by: tuple[str, ...]) -> None:
+    world.approve(0, by=by)
+    with pytest.raises(PolicyError) as refused:
+        world.open(0).answer(encode_message(Invitation(world.issue())), now=NOW)
+    assert refused.value.code == "approval-incomplete"
+    missing = {"steward": "data steward", "officer": "privacy officer"}
+    assert all(
+        (words in refused.value.cause) == (name not in by) for name, words in missing.items()
+    )
+
+
+@pytest.mark.parametrize("third", ["administrator", "auditor"])
+def test_who_has_another_role_does_not_approve(world: World, third: str) -> None:
+    world.approve(0, by=("steward", third))
+    assert asked(world) == "role-not-allowed"
+
+
+@pytest.mark.parametrize("signer", ["steward", "officer"])
+@pytest.mark.parametrize("other", ["a stranger", "coordinator", "site-0"])
+def test_approval_by_a_key_that_the_policy_does_not_name_is_refused(
+    world: World, signer: str, other: str
+) -> None:
+    world.people[signer] = key(other)
     world.approve(0)
     assert asked(world) == "approver-unknown"
 
 
-def test_approval_by_the_coordinator_is_refused(world: World) -> None:
-    world.steward = world.coordinator_key
-    world.approve(0)
+def test_key_that_is_taken_from_a_person_takes_their_signature_with_it(world: World) -> None:
+    world.set_policy(0, public_key(key("officer")).hex(), public_key(key("new officer")).hex())
     assert asked(world) == "approver-unknown"
+    world.people["officer"] = key("new officer")
+    world.approve(0)
+    assert asked(world) == ""
+
+
+def test_one_persons_new_key_leaves_what_others_signed(world: World) -> None:
+    world.set_policy(0, public_key(key("auditor")).hex(), public_key(key("new auditor")).hex())
+    assert asked(world) == ""
+
+
+@pytest.mark.parametrize(("old", "new"), [("n_min = 3", "n_min = 2"), ("rho = 0.1", "rho = 0.2")])
+def test_policy_changed_after_the_approval_voids_it(world: World, old: str, new: str) -> None:
+    world.set_policy(0, old, new)
+    assert asked(world) == "approval-other-policy"
+
+
+@pytest.mark.parametrize(
+    "author",
+    ["Ada Steward", "  ada   STEWARD ", "Eve, Ada Steward", "Ben Officer (Institute)"],
+)
+def test_author_may_not_approve_their_own_study(tmp_path: Path, author: str) -> None:
+    written = parse_study(STUDY.replace("The testers", author))
+    with closing(World(tmp_path, study=written)) as own:
+        assert asked(own) == "approval-by-author"
+
+
+def test_author_is_known_by_their_key_too(tmp_path: Path) -> None:
+    line = f'author_key = "{public_key(key("officer")).hex()}"\n'
+    written = parse_study(STUDY.replace("expires =", line + "expires ="))
+    with closing(World(tmp_path, study=written)) as own:
+        assert asked(own) == "approval-by-author"
+
+
+def test_author_whose_name_only_begins_alike_is_another(tmp_path: Path) -> None:
+    written = parse_study(STUDY.replace("The testers", "Ada Stewardson"))
+    with closing(World(tmp_path, study=written)) as own:
+        assert asked(own) == ""
 
 
 def test_study_text_swapped_under_its_approval_is_refused(world: World) -> None:

@@ -196,24 +196,24 @@ def test_secrets_are_in_no_repr(world: World) -> None:
 
 
 def test_second_gate_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with closing(open_gate_memory(tmp_path)):
+    with closing(open_gate_memory(tmp_path, tmp_path / "audit")):
         with pytest.raises(StorageError) as refused:
-            open_gate_memory(tmp_path)
+            open_gate_memory(tmp_path, tmp_path / "audit")
         assert refused.value.code == "gate-already-running"
-        open_memory(tmp_path).close()
-    open_gate_memory(tmp_path).close()
+        open_memory(tmp_path, tmp_path / "audit").close()
+    open_gate_memory(tmp_path, tmp_path / "audit").close()
 
 
 def test_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "memory"
     folder.mkdir(mode=0o755)
     with pytest.raises(StorageError) as refused:
-        open_memory(folder)
+        open_memory(folder, tmp_path / "audit")
     assert refused.value.code == "folder-open-to-others"
 
 
 def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError) as refused:
-        open_memory(tmp_path / "file" / "memory")
+        open_memory(tmp_path / "file" / "memory", tmp_path / "audit")
     assert refused.value.code == "folder-not-writable"

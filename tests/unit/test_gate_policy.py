@@ -23,7 +23,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def examined(world: World) -> None:
-    Consents(world.config(0)).examine(world.study, now=NOW)
+    with closing(world.memory(0)) as memory:
+        Consents(world.config(0), memory.standing).examine(world.study, now=NOW)
 
 
 def test_policy_that_allows_the_study_lets_it_pass(world: World) -> None:
@@ -77,7 +78,7 @@ def test_roster_that_the_policy_does_not_name_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("party", ["coordinator", "site-0", "site-2"])
 def test_party_of_the_roster_may_not_approve(world: World, party: str) -> None:
-    world.set_policy(0, 'approvers = ["', f'approvers = ["{public_key(key(party)).hex()}", "')
+    world.set_policy(0, public_key(key("officer")).hex(), public_key(key(party)).hex())
     with pytest.raises(PolicyError) as refused:
         examined(world)
     assert refused.value.code == "policy-approver-is-a-party"
@@ -108,7 +109,9 @@ def test_cap_in_epsilon_is_worth_no_more_than_that_epsilon(world: World) -> None
         ("rho = 0.1", "epsilon = 1.0", "give rho, or epsilon and delta"),
         ("n_min = 3", "n_mim = 3", "cohort.n_mim is not a setting"),
         ('format = "concause-policy/1"', "", "format is missing"),
-        ('approvers = ["', 'approvers = ["0x', "approvers.0"),
+        ('role = "auditor"', 'role = "king"', "people.3.role"),
+        ("Ben Officer", "ADA  Steward", "two people must not share"),
+        (public_key(key("officer")).hex(), public_key(key("steward")).hex(), "must not share"),
         ('aggregation = ["masking"]', 'aggregation = ["trust-me"]', "aggregation.0"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +33,13 @@ from protocol.study.document import parse_study
 from tests.support.site_world import STUDY, entries, key
 
 RECORDS = {"a": [0, 1, 1, 0, 1], "b": [1, 1, 0, 0, 1], "person": [1, 2, 3, 4, 5]}
+PEOPLE = {
+    "steward": "Ada",
+    "privacy-officer": "Ben",
+    "administrator": "Cleo",
+    "auditor": "Dan",
+}
+APPROVING = ("steward", "privacy-officer")
 COST = compile_plan(parse_study(STUDY)).rho
 
 
@@ -64,6 +71,17 @@ class Place:
         document: dict[str, Any] = json.loads(self.run(*arguments, "--json").stdout)
         return document
 
+    def key(self, role: str) -> str:
+        """Return where the key of someone with this role is."""
+        return str(self.folder / "keys" / f"{role}.key")
+
+    def approve(self, *options: str, by: Sequence[str] = APPROVING) -> list[Result]:
+        """Sign the study, one person after another."""
+        study = str(self.study)
+        return [
+            self.run("approve", study, "--yes", "--key", self.key(role), *options) for role in by
+        ]
+
     def edit(self, name: str, **settings: Any) -> None:
         """Change top-level settings of one of the site's files."""
         path = self.folder / name
@@ -90,6 +108,8 @@ def place(tmp_path: Path) -> Place:
     (folder / "roster.json").write_bytes(roster.canonical)
     (folder / "study.toml").write_text(STUDY)
     place = Place(folder)
+    for role, name in PEOPLE.items():
+        place.run("person", name, "--role", role, "--key", place.key(role))
     place.edit(
         "policy.toml",
         roster=roster.hash.hex(),
@@ -135,8 +155,10 @@ def test_new_site_is_closed_to_others_and_allows_nothing(tmp_path: Path) -> None
     (folder / "roster.json").write_bytes(
         Roster("x", public_key(key("c")), (RosterSite("north", public_key(key("n"))),)).canonical
     )
+    fresh = Place(folder)
+    fresh.run("person", "Ada", "--role", "steward", "--key", fresh.key("steward"))
     with pytest.raises(PolicyError) as refused:
-        Place(folder).run("approve", str(folder / "study.toml"), "--yes")
+        fresh.approve(by=["steward"])
     assert refused.value.code == "policy-roster-unset"
 
 
@@ -186,15 +208,17 @@ def test_check_of_records_that_do_not_fit_ends_with_exit_code_2(place: Place) ->
 
 
 def test_approval_shows_what_leaves_and_asks(place: Place) -> None:
-    result = place.run("approve", str(place.study), stdin="n\n")
+    result = place.run("approve", str(place.study), "--key", place.key("steward"), stdin="n\n")
     assert result.exit_code == 1
-    for words in ("The testers", "9 integers", "at least 3 of 3 sites", "Approve?"):
+    for words in ("The testers", "9 integers", "at least 3 of 3 sites", "Sign?"):
         assert words in result.stdout
     assert place.document("status")["approvals"] == []
 
 
 def test_approved_study_is_answered_and_charged_to_the_ledger(place: Place, gate: Gate) -> None:
-    assert place.run("approve", str(place.study), stdin="y\n").exit_code == 0
+    first, second = place.approve()
+    assert "It still waits for: privacy officer." in first.stdout
+    assert "Signed by Ben (privacy officer). The study is approved." in second.stdout
     assert "body" in gate.respond(invitation(place), now=int(time()))
     (entry,) = place.document("ledger")["entries"]
     assert (entry["kind"], Fraction(entry["rho"])) == ("reservation", COST)
@@ -212,7 +236,7 @@ def test_refusal_is_in_the_ledger_for_people_too(place: Place, gate: Gate) -> No
 
 
 def test_records_that_change_after_the_approval_void_it(place: Place, gate: Gate) -> None:
-    place.run("approve", str(place.study), "--yes")
+    place.approve()
     pq.write_table(pa.table(RECORDS | {"b": [0, 0, 0, 0, 0]}), place.folder / "records.parquet")
     with pytest.raises(PolicyError) as refused:
         gate.answer(invitation(place), now=int(time()))
@@ -220,8 +244,8 @@ def test_records_that_change_after_the_approval_void_it(place: Place, gate: Gate
 
 
 def test_approval_has_the_terms_that_were_asked_for(place: Place) -> None:
-    study = str(place.study)
-    place.run("approve", study, "--yes", "--rho-cap", "0.1", "--expires", "2050-01-31")
+    place.approve("--rho-cap", "0.1", "--expires", "2050-01-31", by=["steward"])
+    place.approve(by=["privacy-officer"])
     standing = place.document("status")["approvals"][0]["standing"]
     assert (standing["rho_cap"], standing["expires"]) == ("1/10", 2_527_286_399)
 
@@ -240,13 +264,13 @@ def test_approval_on_terms_that_cannot_be_is_refused(
     place: Place, options: list[str], code: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
-        place.run("approve", str(place.study), "--yes", *options)
+        place.approve(*options, by=["steward"])
     assert refused.value.code == code
 
 
 def test_json_does_not_ask_and_so_needs_a_yes(place: Place) -> None:
     with pytest.raises(UsageError) as refused:
-        place.run("approve", str(place.study), "--json")
+        place.run("approve", str(place.study), "--json", "--key", place.key("steward"))
     assert refused.value.code == "confirmation-needed"
 
 
@@ -258,16 +282,159 @@ def test_approval_with_a_key_that_the_policy_does_not_name_is_refused(place: Pla
 
 
 def test_approval_without_any_key_is_refused(place: Place) -> None:
-    text = place.settings.read_text().replace("approver_key =", "# approver_key =")
-    place.settings.write_text(text)
     with pytest.raises(UsageError) as refused:
         place.run("approve", str(place.study), "--yes")
-    assert refused.value.code == "approver-key-unset"
+    assert refused.value.code == "key-needed"
+
+
+@pytest.mark.parametrize("role", ["administrator", "auditor"])
+def test_who_does_not_approve_is_told_so_before_anything_is_read(place: Place, role: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        place.approve(by=[role])
+    assert refused.value.code == "role-not-allowed"
+
+
+def test_who_signs_second_with_other_terms_begins_anew(place: Place) -> None:
+    place.approve(by=["steward"])
+    (second,) = place.approve("--rho-cap", "0.09", by=["privacy-officer"])
+    assert "It still waits for: data steward." in second.stdout
+    (third,) = place.approve(by=["steward"])
+    assert "The study is approved." in third.stdout
+    assert place.document("status")["approvals"][0]["standing"]["rho_cap"] == "9/100"
+
+
+def test_review_says_in_words_what_is_asked_and_signs_nothing(place: Place) -> None:
+    page = place.run("review", str(place.study)).stdout
+    for words in (
+        "WHO ASKS\nThe testers",
+        "9 integers",
+        "they could be at most",
+        "(north, east, west)",
+        "What is spent never comes back",
+        "- Is every variable above needed",
+    ):
+        assert words in page
+    assert place.document("status")["approvals"] == []
+
+
+def test_pages_are_written_for_a_browser(place: Place) -> None:
+    for command in ("review", "check"):
+        path = place.folder / f"{command}.html"
+        place.run(command, str(place.study), "--html", str(path))
+        text = path.read_text()
+        assert "<html" in text
+        assert "http" not in text.replace("http-equiv", "")  # it fetches nothing
+
+
+def test_person_needs_a_name_and_key_of_their_own(place: Place) -> None:
+    before = (place.folder / "policy.toml").read_text()
+    for name, role in (("Ada", "auditor"), ("Eve", "steward")):
+        with pytest.raises(UsageError, match="must not share"):
+            place.run("person", name, "--role", role, "--key", place.key("steward"))
+    with pytest.raises(UsageError, match="must not share"):
+        place.run("person", "Ada", "--role", "auditor", "--key", place.key("new"))
+    assert not Path(place.key("new")).exists()
+    assert (place.folder / "policy.toml").read_text() == before
+
+
+def test_key_of_a_person_is_replaced_and_the_old_one_is_void(place: Place, gate: Gate) -> None:
+    place.approve()
+    new = str(place.folder / "keys" / "new.key")
+    place.run("person", "Ben", "--role", "privacy-officer", "--key", new, "--replace")
+    with pytest.raises(PolicyError) as refused:
+        gate.answer(invitation(place), now=int(time()))
+    assert refused.value.code == "approver-unknown"
+    place.approve(by=["steward"])
+    place.run("approve", str(place.study), "--yes", "--key", new)
+    assert "body" in gate.respond(invitation(place), now=int(time()))
+
+
+def test_pause_withdrawal_and_their_end_as_commands(place: Place, gate: Gate) -> None:
+    place.approve()
+    assert place.document("pause", "--why", "audit week")["paused"] is True
+    assert "PAUSED" in place.run("status").stdout
+    with pytest.raises(UsageError) as unkeyed:
+        place.run("resume")
+    assert unkeyed.value.code == "key-needed"
+    place.run("resume", "--key", place.key("administrator"))
+    place.run("withdraw", str(place.study), "--key", place.key("steward"), "--why", "ethics vote")
+    with pytest.raises(PolicyError) as refused:
+        gate.answer(invitation(place), now=int(time()))
+    assert refused.value.code == "approval-withdrawn"
+    place.run("accept-clock", "--key", place.key("administrator"))
+    told = [(line["event"], line["who"], line.get("why")) for line in audit_lines(place)]
+    assert ("approval-withdrawn", "Ada (data steward)", "ethics vote") in told
+    assert told[-4][0] == "paused"
+    assert told[-4][1].endswith("(no key)")
+
+
+def audit_lines(place: Place) -> list[dict[str, Any]]:
+    argv = ["audit", "show", "--config", str(place.settings), "--json"]
+    found = CliRunner().invoke(app, argv, catch_exceptions=False)
+    lines: list[dict[str, Any]] = json.loads(found.stdout)["lines"]
+    return lines
+
+
+def test_study_to_withdraw_is_named_by_file_or_hash(place: Place) -> None:
+    place.approve()
+    place.run("withdraw", parse_study(STUDY).hash.hex())
+    with pytest.raises(UsageError) as refused:
+        place.run("withdraw", "tiny")
+    assert refused.value.code == "study-unknown"
+
+
+def test_envelope_admits_what_is_inside_it(place: Place, gate: Gate) -> None:
+    study = str(place.study)
+    with pytest.raises(PolicyError) as missing:
+        place.run("admit", study)
+    assert missing.value.code == "envelope-missing"
+    wishes = place.folder / "envelope.toml"
+    wishes.write_text(
+        'format = "concause-envelope/1"\nauthors = ["The testers"]\nvariables = ["a", "b"]\n'
+        "rho_study = 0.05\nrho_total = 0.08\nexpires = 2090-01-01\n"
+    )
+    for role, waits in (("steward", "waits for: privacy officer"), ("privacy-officer", "holds")):
+        done = place.run("envelope", str(wishes), "--yes", "--key", place.key(role))
+        assert waits in done.stdout
+    place.run("admit", study)
+    assert "body" in gate.respond(invitation(place), now=int(time()))
+    assert place.document("status")["approvals"][0]["standing"]["by"] == ["envelope"]
+
+
+def test_audit_log_is_exported_and_verified_by_someone_without_the_site(
+    place: Place, gate: Gate, tmp_path: Path
+) -> None:
+    place.approve()
+    gate.respond(invitation(place), now=int(time()))
+    run = CliRunner()
+    copy, seal = str(tmp_path / "log.jsonl"), str(tmp_path / "auditor.checkpoint")
+    config = ["--config", str(place.settings)]
+    exported = run.invoke(app, ["audit", "export", copy, *config, "--json"], catch_exceptions=False)
+    trusted = ["--trust", json.loads(exported.stdout)["public_key"]]
+    check = ["audit", "verify", copy, "--checkpoint", f"{copy}.checkpoint"]
+    done = run.invoke(app, [*check, *trusted], catch_exceptions=False)
+    assert "holds 1 checkpoints" in done.stdout
+    with pytest.raises(PolicyError) as stranger:
+        run.invoke(app, [*check, "--trust", "00" * 32], catch_exceptions=False)
+    assert stranger.value.code == "checkpoint-not-trusted"
+    Path(copy).write_bytes(b"".join(Path(copy).read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(PolicyError) as cut:
+        run.invoke(app, [*check, *trusted], catch_exceptions=False)
+    assert cut.value.code == "audit-truncated"
+    attest = ["audit", "verify", *config, "--attest", seal, "--key", place.key("auditor")]
+    assert run.invoke(app, attest, catch_exceptions=False).exit_code == 0
+    gate.respond(b"more", now=int(time()))
+    held = run.invoke(app, ["audit", "verify", *config, "--checkpoint", seal])
+    assert "holds 1 checkpoints" in held.stdout
+    with pytest.raises(StorageError) as taken:
+        run.invoke(app, ["audit", "export", copy, *config], catch_exceptions=False)
+    assert taken.value.code == "file-not-writable"
 
 
 def test_study_that_is_not_there_is_refused(place: Place) -> None:
+    argv = ("approve", str(place.folder / "none.toml"), "--yes", "--key", place.key("steward"))
     with pytest.raises(UsageError) as refused:
-        place.run("approve", str(place.folder / "none.toml"), "--yes")
+        place.run(*argv)
     assert refused.value.code == "file-not-readable"
 
 
@@ -281,9 +448,9 @@ def test_status_of_a_new_site_says_what_is_missing_and_what_to_do(tmp_path: Path
 
 
 def test_status_names_an_approval_that_does_not_stand_any_more(place: Place) -> None:
-    place.run("approve", str(place.study), "--yes")
-    assert "signed until" in place.run("status").stdout
-    place.edit("policy.toml", approvers=[])
+    place.approve()
+    assert "signed by Ada, Ben until" in place.run("status").stdout
+    place.edit("policy.toml", people=[])
     (approval,) = place.document("status")["approvals"]
     assert approval["standing"]["code"] == "approver-unknown"
 

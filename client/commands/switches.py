@@ -1,0 +1,128 @@
+"""`concause site pause`, `resume`, `withdraw`, `accept-clock`: stopping, and going on."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from time import time
+from typing import Annotated
+
+import typer
+
+from client.commands.output import (
+    DEFAULT_CONFIG,
+    ConfigPath,
+    JsonFlag,
+    KeyPath,
+    Why,
+    needed_key,
+    read_study,
+    show,
+)
+from client.gate.approvals import ApprovalFolder
+from client.gate.decisions import Decisions, Signer, signer_of, someone
+from client.gate.memory import open_memory
+from client.gate.policy import read_policy
+from client.gate.site_config import SiteConfig, read_site_config
+from protocol.errors import UsageError
+from protocol.identifiers import DIGEST_BYTES, Digest
+
+
+def pause(
+    config: ConfigPath = DEFAULT_CONFIG,
+    key: KeyPath = None,
+    why: Why = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Stop every round, at once. Needs no key: whoever may write to the site's folder may stop."""
+    site = read_site_config(config)
+    signer = _perhaps(site, key)
+    with _decisions(site) as decisions:
+        decisions.pause(signer, why, now=int(time()))
+    words = "The site answers nothing until its administrator ends the pause: `site resume`."
+    show({"paused": True, "by": someone(signer)}, words, as_json=as_json)
+
+
+def resume(
+    config: ConfigPath = DEFAULT_CONFIG,
+    key: KeyPath = None,
+    why: Why = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """End a pause; with the site administrator's key."""
+    site = read_site_config(config)
+    signer = _signer(site, key)
+    with _decisions(site) as decisions:
+        decisions.resume(signer, why, now=int(time()))
+    show({"paused": False, "by": signer.words}, "The site is at work again.", as_json=as_json)
+
+
+def withdraw(
+    study: Annotated[str, typer.Argument(help="The study: its TOML file, or its hash.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    key: KeyPath = None,
+    why: Why = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Withdraw the approval of a study, at once, from the round that runs too.
+
+    What was spent stays spent. Needs no key, like a pause.
+    """
+    site = read_site_config(config)
+    signer, found = _perhaps(site, key), _study_hash(study)
+    with _decisions(site) as decisions:
+        decisions.withdraw(found, signer, why, now=int(time()))
+    words = "The approval is withdrawn. To take part again, two people approve the study anew."
+    show({"study": found.hex(), "withdrawn": True, "by": someone(signer)}, words, as_json=as_json)
+
+
+def accept_clock(
+    config: ConfigPath = DEFAULT_CONFIG,
+    key: KeyPath = None,
+    why: Why = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take the machine's clock for right, where the audit log has later entries.
+
+    With the site administrator's key, after a clock that ran ahead was set right.
+    """
+    site = read_site_config(config)
+    signer = _signer(site, key)
+    with _decisions(site) as decisions:
+        decisions.accept_clock(signer, why, now=int(time()))
+    show({"by": signer.words}, "The clock is accepted as it is now.", as_json=as_json)
+
+
+@contextmanager
+def _decisions(site: SiteConfig) -> Iterator[Decisions]:
+    with closing(open_memory(site.site.folder, site.site.audit)) as memory:
+        yield Decisions(memory, ApprovalFolder(site.site.folder))
+
+
+def _signer(site: SiteConfig, key: Path | None) -> Signer:
+    return signer_of(read_policy(site.site.policy), needed_key(key))
+
+
+def _perhaps(site: SiteConfig, key: Path | None) -> Signer | None:
+    return _signer(site, key) if key is not None else None
+
+
+def _study_hash(text: str) -> Digest:
+    path = Path(text)
+    if path.exists():
+        return read_study(path).hash
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if len(found) != DIGEST_BYTES:
+        raise UsageError(
+            "study-unknown",
+            f"Expected a study's file, or its hash of {2 * DIGEST_BYTES} hex digits, found "
+            f"{text!r}.",
+            "`concause site status` lists the studies that are approved.",
+        )
+    return Digest(found)
