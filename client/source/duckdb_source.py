@@ -1,10 +1,12 @@
-"""A site's records in Parquet or CSV files, counted by DuckDB: the CountSource of a site.
+"""A site's records, counted by DuckDB: the CountSource of a site.
 
-What is asked of the engine is in `tallies.py` and `inspection.py`; here is what holds around it:
-settings checked, files pinned, spill wiped.
+The records are in files, read in place, or in a database (`records.py`). What is asked of the
+engine is in `tallies.py` and `inspection.py`; here is what holds around it: settings checked,
+records pinned, spill wiped.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from types import TracebackType
@@ -15,17 +17,19 @@ import numpy as np
 from client.source.bounding import check_unit
 from client.source.count_source import Counts
 from client.source.engine import Engine, Limits, Tally
-from client.source.fingerprint import Fingerprint, file_state, fingerprint
+from client.source.fingerprint import Fingerprint
 from client.source.inspection import inspect
+from client.source.opening import open_origin
 from client.source.populations import Populations
 from client.source.products import Products
 from client.source.readiness import Readiness
+from client.source.records import Held, SiteRecords, open_database, open_files
 from client.source.row_bound import row_bound
-from client.source.site_table import Mapping, SiteData, check_mapping, data_files, data_format
+from client.source.site_table import Mapping, SiteData, check_mapping, data_files
 from client.source.spill import SpillFolder
-from client.source.study_columns import StudyColumns
+from client.source.study_columns import StudyColumns, columns_read
 from client.source.tallies import Tallies
-from protocol.errors import StorageError, UsageError
+from protocol.errors import UsageError
 from protocol.identifiers import Digest
 from protocol.privacy.moments import elements
 from protocol.study.families import Family, Population
@@ -37,7 +41,7 @@ MAX_TABLE_CELLS = 2**24
 
 
 class DuckDBSource:
-    """The CountSource of a site with files; a context manager that closes itself."""
+    """The CountSource of a site; a context manager that closes itself."""
 
     def __init__(  # noqa: PLR0913 -- settings, study, secret and limits come from four owners
         self,
@@ -50,31 +54,38 @@ class DuckDBSource:
         memory_limit: str = "1GB",
         threads: int = 2,
     ) -> None:
-        """Open the files of `data`; nothing is counted yet.
+        """Open the records that `data` names; nothing is counted yet.
 
         `bound_key` is the site's secret, of at least 16 bytes. The engine spills into a folder
         of its own in `folder`, wiped by `close`.
 
         Raises:
-            UsageError: settings, files and study do not fit one another.
-            StorageError: a file cannot be read, or the engine does not start.
+            UsageError: settings, records and study do not fit one another.
+            PolicyError: the database role may write, or others may read the connection's file.
+            StorageError: a file or database cannot be read, or the engine does not start.
         """
         check_mapping(mapping, study)
         self._bound = row_bound(data, study, bound_key)
-        self._files = data_files(data)
-        self._states = [file_state(file) for file in self._files]
-        limits, format_ = Limits(memory_limit, threads), data_format(data, self._files)
+        limits = Limits(memory_limit, threads)
+        files = data_files(data) if data.database is None else ()
         self._spill = SpillFolder(folder)
-        try:
-            self._engine = Engine(
-                self._files, format_, self._spill.path, limits, delimiter=data.delimiter
-            )
-        except BaseException:
-            self._spill.wipe()
-            raise
-        self._columns = StudyColumns(self._engine.records, mapping, study)
+        with ExitStack() as opened:
+            opened.callback(self._spill.wipe)
+            self._engine = Engine(self._spill.path, limits, files)
+            opened.callback(self._engine.close)
+            if data.database is None:
+                held: Held = open_files(self._engine, data, files)
+            else:
+                origin = open_origin(data)
+                opened.callback(origin.close)
+                held = open_database(
+                    self._engine, origin, data, mapping, columns_read(data, mapping, study)
+                )
+            self._records = SiteRecords(self._engine, held, data, mapping)
+            self._opened = opened.pop_all()
+        self._columns = StudyColumns(self._records.rows, mapping, study)
         self._populations = Populations(self._engine, self._columns, self._bound)
-        self._tallies = Tallies(self._engine, self._columns, self._populations)
+        self._tallies = Tallies(self._engine, self._columns, self._populations, self._records)
         self._products = Products(self._engine, self._columns, self._populations)
 
     def __enter__(self) -> Self:
@@ -89,9 +100,8 @@ class DuckDBSource:
         self.close()
 
     def close(self) -> None:
-        """Close the engine and wipe what it spilled."""
-        self._engine.close()
-        self._spill.wipe()
+        """Close database and engine, and wipe what was spilled."""
+        self._opened.close()
 
     def counts(
         self, cliques: Sequence[Clique], population: Population = "units"
@@ -146,19 +156,13 @@ class DuckDBSource:
         return self.fingerprint().digest
 
     def fingerprint(self) -> Fingerprint:
-        """Return what identifies the records as they are now; reads all files.
+        """Return what identifies the records as they are now; reads all of them.
 
         Raises:
             UsageError: two files are equal, while the site attests one row per unit.
-            StorageError: the files changed since this source was opened, or cannot be read.
+            StorageError: the records changed since this source was opened, or cannot be read.
         """
-        records = self._engine.records
-        rows = self._engine.one(records.aggregate(rows=records.count()))["rows"]
-        found = fingerprint(self._engine.schema, rows, self._files)
-        self._check_unchanged()
-        if self._bound.unit_column is None:
-            _check_different(found)
-        return found
+        return self._records.fingerprint()
 
     def readiness(self) -> Readiness:
         """Return what a measurement would find; for the eyes of the site alone.
@@ -183,20 +187,10 @@ class DuckDBSource:
 
     def _check_columns(self) -> None:
         self._columns.check()
-        check_unit(self._engine.records, self._bound)
+        check_unit(self._records.rows, self._bound)
 
     def _check_unchanged(self) -> None:
-        """Check that no file was written to since this source was opened.
-
-        Raises:
-            StorageError: one was; then what was counted is no one's snapshot.
-        """
-        if self._states != [file_state(file) for file in self._files]:
-            raise StorageError(
-                "data-changed",
-                "Expected data files that stay as they are while they are read, but one changed.",
-                "Approve the new snapshot, and replace files while no round is running.",
-            )
+        self._records.check_unchanged()
 
 
 def _check_cells(shape: tuple[int, ...]) -> None:
@@ -205,16 +199,6 @@ def _check_cells(shape: tuple[int, ...]) -> None:
             "table-too-large",
             f"Expected tables of at most {MAX_TABLE_CELLS} cells, found a larger clique.",
             "Ask for the families of the study's graph.",
-        )
-
-
-def _check_different(found: Fingerprint) -> None:
-    """Check that no file is a copy of another, which would give each unit two rows."""
-    if len(set(found.files)) != len(found.files):
-        raise UsageError(
-            "data-file-twice",
-            "Expected different files under one_row_per_unit = true, found two of equal content.",
-            "Remove the copy, or narrow `path` in [data].",
         )
 
 

@@ -1,13 +1,14 @@
-"""One locked-down DuckDB connection over a site's files: ibis writes the SQL, DuckDB runs it.
+"""One locked-down DuckDB connection over a site's records: ibis writes the SQL, DuckDB runs it.
 
 Only this module runs queries. The engine reads the named files in place, spills into one folder,
 and reaches nothing else: no other file, no network, no extension; no statement can undo that.
+What comes from a database is handed in as batches.
 The engine's own messages may quote data, so they are never passed on: they stay in the chained
 exception.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +16,18 @@ from pathlib import Path
 import duckdb
 import ibis
 import numpy as np
+import pyarrow as pa
 from ibis.backends.sql.datatypes import DuckDBType
 from numpy.typing import NDArray
 
 from client.source.bounding import Rows
-from client.source.csv_records import header, not_readable, record_count
+from client.source.csv_records import not_readable
 from client.source.encoding import Column
-from client.source.site_table import Format
 from protocol.errors import StorageError, UsageError
 
 _MEMORY = re.compile(r"\d+(\.\d+)?\s?[KMGT]i?B")
 _SUMMED_TOGETHER = 512  # sums in one query: more take more memory, fewer more time
-# A folder's name is no column. A file's minima and maxima say nothing of NaN, yet DuckDB would
-# conclude from them that there is none (duckdb issue 25521).
-_PARQUET = "hive_partitioning = false, can_have_nan = true"
-# The whole dialect, so that no record can change it. All is text: a guess would turn "01" into 1.
-# In parallel, DuckDB would guess from the records where its parts of a file begin.
-_CSV = (
-    "auto_detect = false, header = true, skip = 0, quote = '\"', escape = '\"', comment = '', "
-    "encoding = 'utf-8', compression = 'none', strict_mode = true, null_padding = false, "
-    "ignore_errors = false, parallel = false, hive_partitioning = false"
-)
+_INCOMING = "incoming_batches"
 
 
 def exact_sum(integers: Column) -> Column:
@@ -82,60 +74,40 @@ class Sums:
 
 
 class Engine:
-    """A connection that sees the records of some files and nothing else, until `close`."""
+    """A locked connection that sees what it was given and nothing else, until `close`."""
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        format_: Format,
-        spill: Path,
-        limits: Limits,
-        *,
-        delimiter: str = ",",
-    ) -> None:
-        """Lock a new connection, then open the files; CSV files are checked to their end.
+    def __init__(self, spill: Path, limits: Limits, files: Sequence[Path] = ()) -> None:
+        """Lock a new connection, which may read `files` and write to `spill`.
 
         Raises:
-            UsageError: a file is not what its format says, or the files' columns differ.
-            StorageError: the engine does not start, or a file cannot be read.
+            StorageError: the engine does not start.
         """
-        with _engine_errors():
+        self._promised: dict[str, Callable[[], None]] = {}
+        with engine_errors():
             self._connection = duckdb.connect(":memory:")
         try:
             self._lock_down(files, spill, limits)
-            if format_ == "csv":
-                self.records: Rows = self._opened_csv(files, delimiter)
-            else:
-                self.records = self._opened_parquet(files)
         except BaseException:
             self.close()
             raise
 
-    @property
-    def schema(self) -> Mapping[str, str]:
-        """Return the type of each column, by name, in the order of the files."""
-        return {name: str(type_) for name, type_ in self.records.schema().items()}
-
     def one(self, aggregates: Rows) -> dict[str, int]:
         """Return the one row of a table of counts."""
-        with _engine_errors():
-            (row,) = self._connection.execute(_sql(aggregates)).fetchall()
+        with engine_errors():
+            (row,) = self._execute(_sql(aggregates)).fetchall()
         return {name: int(count) for name, count in zip(aggregates.columns, row, strict=True)}
 
     def texts(self, column: Column) -> tuple[str, ...]:
         """Return the values of a short text column."""
-        with _engine_errors():
-            return tuple(
-                str(value) for (value,) in self._connection.execute(_sql(column)).fetchall()
-            )
+        return self.strings(_sql(column))
 
     def tally(self, rows: Rows, index: Column, times: Column) -> Tally:
         """Return how often each `index` is in `rows`, where each row stands for `times` records."""
         selected = rows.select(index=index, times=times)
         total = exact_sum(selected["times"])
-        with _engine_errors():
+        with engine_errors():
             query = _sql(selected.group_by("index").agg(times=total))
-            found = self._connection.execute(query).fetchnumpy()
+            found = self._execute(query).fetchnumpy()
         values, all_times = np.ma.asarray(found["index"]), np.ma.getdata(found["times"])
         null = np.ma.getmaskarray(values)
         present = values.data[~null].astype(np.int64)
@@ -157,9 +129,9 @@ class Engine:
         names = [f"s{place}" for place in range(len(summed))]
         selected = rows.select(index=index, **dict(zip(names, summed, strict=True)))
         totals = {name: exact_sum(selected[name]) for name in names}
-        with _engine_errors():
+        with engine_errors():
             query = _sql(selected.group_by("index").agg(**totals))
-            found = self._connection.execute(query).fetchnumpy()
+            found = self._execute(query).fetchnumpy()
         values = np.ma.getdata(found["index"]).astype(np.int64)
         columns = [np.ma.getdata(found[name]).astype(np.int64) for name in names]
         order = np.argsort(values)
@@ -181,8 +153,48 @@ class Engine:
 
     def run(self, statement: str) -> None:
         """Run one SQL statement, under the lock like everything else."""
-        with _engine_errors():
-            self._connection.execute(statement)
+        with engine_errors():
+            self._execute(statement)
+
+    def strings(self, query: str) -> tuple[str, ...]:
+        """Return the texts in the one column of a query."""
+        with engine_errors():
+            return tuple(str(value) for (value,) in self._execute(query).fetchall())
+
+    def types_of(self, scan: str) -> list[tuple[str, str]]:
+        """Return name and type, in DuckDB's words, of each column of a table function."""
+        with engine_errors():
+            query = f"DESCRIBE SELECT * FROM {scan}"  # noqa: S608 -- by our own modules
+            found = self._execute(query).fetchall()
+        return [(str(name), str(type_)) for name, type_, *_ in found]
+
+    def types_over(self, rows: Rows, query: str) -> list[tuple[str, str]]:
+        """Return the columns of a query over the relation `rows`, which need not be there yet."""
+        columns = ", ".join(
+            f'NULL::{DuckDBType.to_string(type_)} AS "{name.replace(chr(34), chr(34) * 2)}"'
+            for name, type_ in rows.schema().items()
+        )
+        with engine_errors():
+            pretended = f"WITH {rows.get_name()} AS (SELECT {columns}) {query}"
+            found = self._connection.execute(f"DESCRIBE {pretended}").fetchall()
+        return [(str(name), str(type_)) for name, type_, *_ in found]
+
+    def take(self, batches: pa.RecordBatchReader, name: str) -> None:
+        """Store batches as a temporary table of this connection."""
+        with engine_errors():
+            self._connection.register(_INCOMING, batches)
+            try:
+                self._execute(f"CREATE TEMPORARY TABLE {name} AS SELECT * FROM {_INCOMING}")  # noqa: S608
+            finally:
+                self._connection.unregister(_INCOMING)
+
+    def promise(self, name: str, make: Callable[[], None]) -> None:
+        """Have `make` called before the first statement that names the relation `name`."""
+        self._promised[name] = make
+
+    def is_promised(self, name: str) -> bool:
+        """Return whether a relation is still to be made."""
+        return name in self._promised
 
     def close(self) -> None:
         """Close the connection; its temporary tables go with it."""
@@ -192,8 +204,8 @@ class Engine:
         """Set the limits, then the paths, then close the outside, then the lock itself."""
         settings = {
             "threads": str(limits.threads),
-            "memory_limit": _quoted(limits.memory),
-            "temp_directory": _quoted(spill),
+            "memory_limit": quoted(limits.memory),
+            "temp_directory": quoted(spill),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
@@ -201,61 +213,21 @@ class Engine:
             "preserve_insertion_order": "false",  # order counts for nothing, and costs memory
             "enable_external_file_cache": "false",  # the records of a closed file stay nowhere
             "disabled_optimizers": "'statistics_propagation'",  # never trust a file's own summary
-            "allowed_paths": f"[{', '.join(map(_quoted, files))}]",
-            "allowed_directories": f"[{_quoted(spill)}]",
+            "allowed_paths": f"[{', '.join(map(quoted, files))}]",
+            "allowed_directories": f"[{quoted(spill)}]",
             "enable_external_access": "false",
             "lock_configuration": "true",
         }
         for name, value in settings.items():
             self.run(f"SET {name} = {value}")
 
-    def _opened_parquet(self, files: Sequence[Path]) -> Rows:
-        columns = [self._columns_of(_parquet([file])) for file in files]
-        return self._view(columns, f"SELECT * FROM {_parquet(files)}")  # noqa: S608 -- quoted
-
-    def _opened_csv(self, files: Sequence[Path], delimiter: str) -> Rows:
-        headers = [header(file, delimiter) for file in files]
-        scans = [_csv(file, names, delimiter) for file, names in zip(files, headers, strict=True)]
-        records = self._view(
-            [[(name, "VARCHAR") for name in names] for names in headers],
-            " UNION ALL BY NAME ".join(f"SELECT * FROM {scan}" for scan in scans),  # noqa: S608
-        )
-        blank_too = len(headers[0]) == 1
-        expected = sum(record_count(file, delimiter, blank_too=blank_too) for file in files)
-        if self.one(records.aggregate(rows=records.count()))["rows"] != expected:
-            raise not_readable()  # the engine left some out, or took one for two
-        return records
-
-    def _view(self, columns: Sequence[Sequence[tuple[str, str]]], query: str) -> Rows:
-        """Return the rows of `query` as the view of this connection; `columns` are of each file."""
-        if any(sorted(other) != sorted(columns[0]) for other in columns):
-            raise UsageError(
-                "data-files-differ",
-                "Expected the same columns of the same types in all data files, found others.",
-                "Write all files in one way, or narrow `path` in [data].",
-            )
-        self.run(f"CREATE TEMPORARY VIEW records AS {query}")
-        return ibis.table({name: _ibis_type(type_) for name, type_ in columns[0]}, name="records")
-
-    def _columns_of(self, scan: str) -> list[tuple[str, str]]:
-        with _engine_errors():
-            query = f"DESCRIBE SELECT * FROM {scan}"  # noqa: S608 -- quoted
-            found = self._connection.execute(query).fetchall()
-        return [(str(name), str(type_)) for name, type_, *_ in found]
+    def _execute(self, statement: str) -> duckdb.DuckDBPyConnection:
+        for name in [name for name in self._promised if name in statement]:
+            self._promised.pop(name)()
+        return self._connection.execute(statement)
 
 
-def _parquet(files: Sequence[Path]) -> str:
-    return f"read_parquet([{', '.join(map(_quoted, files))}], {_PARQUET})"
-
-
-def _csv(file: Path, names: Sequence[str], delimiter: str) -> str:
-    columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
-    return (
-        f"read_csv({_quoted(file)}, columns = {{{columns}}}, delim = {_quoted(delimiter)}, {_CSV})"
-    )
-
-
-def _ibis_type(type_: str) -> object:
+def ibis_type(type_: str) -> object:
     """Return ibis's name for a type; a column of nothing but NULL is a text column to us."""
     found: object = "string" if type_ == '"NULL"' else DuckDBType.from_string(type_)
     return found
@@ -265,13 +237,20 @@ def _sql(expression: Rows) -> str:
     return str(ibis.to_sql(expression, dialect="duckdb"))
 
 
-def _quoted(value: str | Path) -> str:
+def quoted(value: str | Path) -> str:
+    """Return a literal of DuckDB's."""
     text = str(value).replace("'", "''")
     return f"'{text}'"
 
 
 @contextmanager
-def _engine_errors() -> Iterator[None]:
+def engine_errors() -> Iterator[None]:
+    """Turn the engine's errors into ours; its own words stay in the chained exception.
+
+    Raises:
+        UsageError: a file is not what its format says.
+        StorageError: anything else.
+    """
     try:
         yield
     except duckdb.OutOfMemoryException as error:

@@ -15,12 +15,14 @@ from protocol.identifiers import Digest
 class Fingerprint:
     """Schema, number of rows and the SHA-256 of each file, in the order of their names.
 
-    Neither names nor folders enter: the same files moved elsewhere are the same snapshot.
+    Neither names nor folders enter: the same files moved elsewhere are the same snapshot. Of a
+    database `content` is a sum of hashes of its rows, and there are no files.
     """
 
     columns: tuple[tuple[str, str], ...]  # (name, type), in the order of the files
     rows: int
     files: tuple[Digest, ...]
+    content: str | None = None
 
     @property
     def digest(self) -> Digest:
@@ -33,6 +35,7 @@ class Fingerprint:
             "columns": [list(column) for column in self.columns],
             "rows": self.rows,
             "files": [file.hex() for file in self.files],
+            **({} if self.content is None else {"content": self.content}),
         }
 
 

@@ -5,6 +5,7 @@ import ibis
 from client.source.bounding import UNIT, VISIT, Rows, check_unit, lacks_code, with_unit
 from client.source.encoding import Fates
 from client.source.engine import Engine
+from client.source.file_records import schema_of
 from client.source.hints import delimiter_hints, row_hints, variable_hints
 from client.source.populations import PopulationSizes
 from client.source.readiness import Readiness, RowReadiness, VariableReadiness
@@ -27,23 +28,23 @@ def inspect(
 
     `counted` is how many rows a measurement counts, None if a column is missing for one.
     """
-    total = engine.one(engine.records.aggregate(rows=engine.records.count()))["rows"]
+    total = engine.one(columns.records.aggregate(rows=columns.records.count()))["rows"]
     rows = RowReadiness(total) if counted is None else _rows(engine, columns, bound, counted)
     computable = counted is not None
     variables = tuple(
         _variable(engine, columns, name, total, computable=computable)
         for name in columns.study.variables
     )
-    names = tuple(engine.schema)
-    hints = [*delimiter_hints(names), *_unit_hints(engine, bound), *row_hints(rows)]
+    names = tuple(schema_of(columns.records))
+    hints = [*delimiter_hints(names), *_unit_hints(columns, bound), *row_hints(rows)]
     for found in variables:
         hints += variable_hints(found, columns.study.variables[found.variable], names)
     return Readiness(rows, variables, tuple(hints))
 
 
-def _unit_hints(engine: Engine, bound: RowBound) -> tuple[str, ...]:
+def _unit_hints(columns: StudyColumns, bound: RowBound) -> tuple[str, ...]:
     try:
-        check_unit(engine.records, bound)
+        check_unit(columns.records, bound)
     except UsageError as error:
         return (str(error),)
     return ()
@@ -52,7 +53,7 @@ def _unit_hints(engine: Engine, bound: RowBound) -> tuple[str, ...]:
 def _rows(
     engine: Engine, columns: StudyColumns, bound: RowBound, counted: PopulationSizes
 ) -> RowReadiness:
-    coded = with_unit(engine.records, columns.codes(columns.study.variables), bound)
+    coded = with_unit(columns.records, columns.codes(columns.study.variables), bound)
     lacks = lacks_code(coded, columns.aliases)
     found = engine.one(coded.aggregate(rows=coded.count(), left_out=coded.count(where=lacks)))
     if bound.unit_column is None:
@@ -101,7 +102,7 @@ def _variable(
     if variable in columns.absent() or variable in columns.unreadable():
         return VariableReadiness(variable, name, type_, readable=False, rows=rows)
     mark, text = columns.marked(variable, _MARKS)
-    marked = engine.records.select(
+    marked = columns.records.select(
         mark=mark,
         code=columns.code(variable),
         text=text.cast("string"),
@@ -119,7 +120,7 @@ def _computed(
 ) -> VariableReadiness:
     if not computable:
         return VariableReadiness(variable, "", COMPUTED, readable=True, rows=rows)
-    coded = engine.records.select(code=columns.code(variable), outside=columns.outside(variable))
+    coded = columns.records.select(code=columns.code(variable), outside=columns.outside(variable))
     missing = coded["code"] == columns.study.variables[variable].missing_code
     found = engine.one(
         coded.aggregate(

@@ -64,14 +64,14 @@ class Populations:
         names = [name for name in names if columns.may_lack_code(name)]
         if not names:
             return True
-        rows = self._engine.records.select(*columns.codes(names))
+        rows = self._columns.records.select(*columns.codes(names))
         lacks = lacks_code(rows, [columns.alias(name) for name in names])
         return self._engine.one(rows.aggregate(lacks=rows.count(where=lacks)))["lacks"] == 0
 
     def sizes(self) -> PopulationSizes:
         """Return how many rows count."""
         if self._bound.visit_column is None:
-            rows = self._engine.records if self.is_whole() else self._kept
+            rows = self._columns.records if self.is_whole() else self._kept
             counted = self._engine.one(rows.aggregate(rows=rows.count()))["rows"]
             return PopulationSizes(counted, counted, None)
         kept, pairs = self._kept, self._transitions
@@ -87,7 +87,7 @@ class Populations:
         Transitions have a column `WEIGHT`: those of a unit together weigh `transition_unit`.
         """
         if self.is_whole():
-            return self._engine.viewed(self._engine.records.select(*needed()), "needed")
+            return self._engine.viewed(self._columns.records.select(*needed()), "needed")
         return self._units if population == "units" else self._transitions
 
     @cached_property
@@ -95,7 +95,7 @@ class Populations:
         """Codes and finer integers of the records that count, with unit and visit if needed."""
         columns = self._columns
         wanted = [*columns.codes(columns.study.variables), *columns.finer()]
-        rows = with_unit(self._engine.records, wanted, self._bound)
+        rows = with_unit(self._columns.records, wanted, self._bound)
         return self._engine.kept(bounded(rows, columns.aliases, self._bound), "kept")
 
     @property

@@ -3,27 +3,53 @@
 These are the `[data]` and `[mapping]` tables of `site.toml`; the site alone writes and sees them.
 """
 
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from protocol.errors import UsageError
 from protocol.study.study import Study
 from protocol.study.variables import Survival, Variable
 
-Format: TypeAlias = Literal["parquet", "csv"]
+Format: TypeAlias = Literal["parquet", "csv", "ndjson"]
+Kind: TypeAlias = Literal["postgres", "mssql", "spark"]
 
 _WILDCARDS = frozenset("*?[]")  # DuckDB would expand them once more, past the pinned list of files
-_SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".csv": "csv"}
+_SUFFIXES: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
+
+_PLACES: dict[Kind | None, tuple[set[str], ...]] = {
+    None: ({"path"},),
+    "postgres": ({"connection", "table"},),
+    "mssql": ({"connection", "table"},),
+    "spark": ({"path"}, {"table"}),
+}
+_PLACE_WORDS: dict[Kind | None, str] = {
+    None: "give path, or database with what it needs",
+    "postgres": "give connection and table, and no path",
+    "mssql": "give connection and table, and no path",
+    "spark": "give path or table, and no connection",
+}
 
 EVENT, CENSORED = "event", "censored"  # what the spellings of a survival variable stand for
 
 
 class SiteData(BaseModel):
-    """The files that hold the records, and the column that names the unit of privacy.
+    """Where the records are, and the column that names the unit of privacy.
 
     `path` is one file or a glob pattern; `format` is read off the suffix where it is not given.
+    Or else `database` is the kind of one, `table` what to read there, and `connection` a file with
+    its address and credentials, private to the gate's user; for Spark, `master` and `path` or
+    `table`. `derived` are columns computed from a row (`derived.py`); of rows with `date_column`
+    outside `from_date` to `until_date` nothing is seen.
     `delimiter` stands between the fields of a CSV file; it is never guessed from the records.
     `one_row_per_unit` is the site's own word that no unit has two rows; it stands in for
     `unit_column` where the study's bound is 1. `visit_column` holds the visit of a row, 0, 1, 2,
@@ -32,16 +58,61 @@ class SiteData(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str = Field(min_length=1)
+    path: str | None = Field(default=None, min_length=1)
+    database: Kind | None = None
+    connection: Path | None = None
+    table: str | None = Field(default=None, pattern=r"^[^.\s]+(\.[^.\s]+){0,2}$")
+    master: str = "local[2]"
     format: Format | None = None
     delimiter: str = Field(default=",", pattern=r"^[\t !#-~]$")  # tab or printable ASCII, no quote
     unit_column: str | None = None
     one_row_per_unit: bool = False
     visit_column: str | None = None
+    date_column: str | None = None
+    from_date: date | None = None
+    until_date: date | None = None
+    derived: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "SiteData":
+        given = {name for name in ("path", "connection", "table") if getattr(self, name)}
+        if given not in _PLACES[self.database]:
+            raise ValueError(_PLACE_WORDS[self.database])
+        if (self.from_date or self.until_date) and not self.date_column:
+            raise ValueError("from_date and until_date need date_column")
+        return self
 
     def anchored(self, folder: Path) -> "SiteData":
-        """Return these settings with a relative `path` taken from `folder`."""
-        return self.model_copy(update={"path": str(folder / self.path)})
+        """Return these settings with relative paths taken from `folder`."""
+        paths = {
+            "path": str(folder / self.path) if self.path is not None else None,
+            "connection": folder / self.connection if self.connection is not None else None,
+        }
+        return self.model_copy(update=paths)
+
+    @property
+    def window_columns(self) -> frozenset[str]:
+        """Return the column of dates, if there is one."""
+        return frozenset([self.date_column] if self.date_column else [])
+
+    def window_condition(self, columns: Sequence[str]) -> str | None:
+        """Return the condition of the dates in DuckDB's SQL, None if there is none.
+
+        Raises:
+            UsageError: there is no such column.
+        """
+        if self.date_column is None:
+            return None
+        if self.date_column not in columns:
+            raise UsageError(
+                "date-column-missing",
+                "Expected the column that [data] names as date_column, found none of that name.",
+                "Correct date_column in [data].",
+            )
+        name = '"' + self.date_column.replace('"', '""') + '"'
+        ends = ((">=", self.from_date), ("<=", self.until_date))
+        limits = [f"TRY_CAST({name} AS DATE) {sign} DATE '{end}'" for sign, end in ends if end]
+        return " AND ".join(limits) or None
 
 
 class VariableMapping(BaseModel):
@@ -49,7 +120,8 @@ class VariableMapping(BaseModel):
 
     `values` maps a spelling in the column to a label of the study, OTHER and MISSING included.
     A survival variable has two columns, `time` and `event`, and `values` maps spellings in the
-    latter to "event" or "censored".
+    latter to "event" or "censored". A number may be converted to the study's unit, times `scale`
+    plus `offset`; or cut at `cuts` into `labels`, each up to and without its cut.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,6 +130,55 @@ class VariableMapping(BaseModel):
     time: str | None = None
     event: str | None = None
     values: dict[str, str] = Field(default_factory=dict)
+    scale: Decimal | None = None
+    offset: Decimal | None = None
+    cuts: tuple[Decimal, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _computable(self) -> "VariableMapping":
+        if (self.cuts or self.labels) and len(self.labels) != len(self.cuts) + 1:
+            raise ValueError("labels must be one more than cuts")
+        if list(self.cuts) != sorted(set(self.cuts)):
+            raise ValueError("cuts must rise")
+        if self.cuts and (self.scale is not None or self.offset is not None):
+            raise ValueError("give scale and offset, or cuts, not both")
+        if self.is_computed and (self.time or self.event):
+            raise ValueError("scale, offset and cuts are for a single column")
+        return self
+
+    @property
+    def is_computed(self) -> bool:
+        """Return whether the site's numbers are converted or cut before they are read."""
+        return bool(self.cuts) or self.scale is not None or self.offset is not None
+
+    def computed_sql(self, column: str) -> str:
+        """Return the expression that converts or cuts the numbers in `column`."""
+        number = f"TRY_CAST({_identifier(column)} AS DOUBLE)"
+        if not self.cuts:
+            scaled = f"{number} * {_number(self.scale, 1)} + {_number(self.offset, 0)}"
+            return f"CASE WHEN {number} <= {_LARGEST} THEN {scaled} END"  # NaN is above all
+        below = "".join(
+            f" WHEN {number} < {_number(cut, 0)} THEN {_literal(label)}"
+            for cut, label in zip(self.cuts, self.labels, strict=False)
+        )
+        last = f" WHEN {number} <= {_LARGEST} THEN {_literal(self.labels[-1])}"
+        return f"CASE{below}{last} END"
+
+
+_LARGEST = "1e308"
+
+
+def _number(value: Decimal | None, default: int) -> str:
+    return f"CAST('{default if value is None else value}' AS DOUBLE)"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 class Mapping(RootModel[dict[str, VariableMapping]]):
@@ -72,8 +193,17 @@ class Mapping(RootModel[dict[str, VariableMapping]]):
 
     def column_of(self, variable: str) -> str:
         """Return the name of the column that holds `variable`."""
-        mapped = self.root.get(variable)
-        return variable if mapped is None or mapped.column is None else mapped.column
+        mapped = self.root.get(variable, VariableMapping())
+        return f"{variable} as mapped" if mapped.is_computed else mapped.column or variable
+
+    @property
+    def derived(self) -> dict[str, str]:
+        """Return the expressions of the columns that are converted or cut, by name."""
+        return {
+            self.column_of(name): mapped.computed_sql(mapped.column or name)
+            for name, mapped in self.root.items()
+            if mapped.is_computed
+        }
 
     def exit_columns_of(self, variable: str) -> tuple[str, str]:
         """Return the names of the columns that hold the time and the event of `variable`."""
@@ -92,7 +222,7 @@ def data_files(data: SiteData) -> tuple[Path, ...]:
     Raises:
         UsageError: there is none, two names are of one file, or a name holds a wildcard.
     """
-    named = Path(data.path)
+    named = Path(data.path or "")
     pattern = named.relative_to(named.anchor).as_posix()
     matches = [named] if named.is_file() else Path(named.anchor).glob(pattern)
     files = tuple(sorted(match.resolve() for match in matches if match.is_file()))
@@ -136,8 +266,9 @@ def data_format(data: SiteData, files: tuple[Path, ...]) -> Format:
     if known is None:
         raise UsageError(
             "data-format-unknown",
-            "Expected files that all end in .parquet or all in .csv, found other suffixes.",
-            'Write format = "parquet" or format = "csv" in [data].',
+            "Expected files that all end in .parquet, all in .csv or all in .ndjson, found other "
+            "suffixes.",
+            'Write format = "parquet", "csv" or "ndjson" in [data].',
         )
     return known
 

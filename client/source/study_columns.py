@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from client.source.bounding import Rows
 from client.source.encoding import Column, Fates, fates_of, is_readable
-from client.source.site_table import Mapping
+from client.source.site_table import Mapping, SiteData
 from client.source.values import Values
 from protocol.errors import UsageError
 from protocol.privacy.moments import STEPS, TRANSITION_STEPS
@@ -49,6 +49,11 @@ class StudyColumns:
     def _alias(self, letter: str, name: str) -> str:
         earlier = EARLIER if name.endswith(BEFORE) else ""
         return f"{earlier}{letter}{self._places[base_name(name)]}"
+
+    @property
+    def records(self) -> Rows:
+        """Return one row per record, as the site wrote it."""
+        return self._records
 
     @property
     def aliases(self) -> tuple[str, ...]:
@@ -189,6 +194,17 @@ class StudyColumns:
                 f"{', '.join(unreadable)}.",
                 "Convert them in the file, or name other columns in [mapping].",
             )
+
+
+def columns_read(data: SiteData, mapping: Mapping, study: Study) -> frozenset[str]:
+    """Return the site's columns that a study reads, derived ones and those of units included."""
+    named = {data.unit_column, data.visit_column} - {None}
+    for variable in study.measured_variables:
+        if isinstance(study.variables[variable], Survival):
+            named.update(mapping.exit_columns_of(variable))
+        else:
+            named.add(mapping.column_of(variable))
+    return frozenset(name for name in named if name is not None)
 
 
 def steps_of_family(family: Family) -> int:

@@ -1,14 +1,14 @@
-"""How a study's contingency tables are queried: straight from the files where that is exact.
+"""How a study's contingency tables are queried: straight from the records where that is exact.
 
-Where the site attests one row per unit, the files are scanned once per clique, in the hope that
-every record has all its codes; the query itself tells.
+Where the site attests one row per unit, the records are scanned once per superset of cliques, in
+the hope that every record has all its codes; the query itself tells.
 
 Columns with few different values are grouped as they are and encoded afterwards, once per group:
 half the CPU time of encoding every record. Which columns those are is guessed from the first
 records; the guess changes how long a query takes, never what it returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -17,12 +17,13 @@ from client.source.bounding import Rows
 from client.source.encoding import Column
 from client.source.engine import Engine, Tally, exact_sum
 from client.source.populations import WEIGHT, Populations
+from client.source.records import SiteRecords
 from client.source.study_columns import StudyColumns
+from client.source.supersets import supersets
 from protocol.study.families import Population
 from protocol.study.graph import Clique
 
 _TIMES = "times"  # the name of the count beside the codes, "v0", "v1", ...
-_SAMPLE = 10_000
 _SAMPLED_TOGETHER = 8  # columns in one query: more take more memory, fewer more time
 _SPELLINGS_PER_CODE = 2  # up to so many different values per code, a column is grouped as it is
 
@@ -30,10 +31,18 @@ _SPELLINGS_PER_CODE = 2  # up to so many different values per code, a column is 
 class Tallies:
     """The queries of one engine for the tables of one study."""
 
-    def __init__(self, engine: Engine, columns: StudyColumns, populations: Populations) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        columns: StudyColumns,
+        populations: Populations,
+        records: SiteRecords,
+    ) -> None:
         self._engine = engine
         self._columns = columns
         self._populations = populations
+        self._records = records
+        self._groupings = 0
 
     def of(self, cliques: Sequence[Clique], population: Population) -> dict[Clique, Tally]:
         """Return the weight of each cell of each clique's table, by row-major index."""
@@ -54,28 +63,47 @@ class Tallies:
         return self._engine.tally(groups, groups[alias], groups[_TIMES])
 
     def _in_place(self, cliques: Sequence[Clique]) -> dict[Clique, Tally] | None:
-        """Return the tables straight from the files; None if some record must be left out."""
+        """Return the tables straight from the records; None if some record must be left out."""
         found: dict[Clique, Tally] = {}
-        for clique in cliques:
-            found[clique] = self._cells_in_place(clique)
-            if found[clique].nulls:
-                self._populations.whole = False
-                return None
+        study = self._columns.study
+        sizes = {name: study.variable(name).size for clique in cliques for name in clique}
+        for superset, served in supersets(cliques, sizes).items():
+            groups = self._groups_in_place(superset)
+            for clique in served:
+                found[clique] = self._summed(groups.select(*self._codes(groups, clique)), clique)
+                if found[clique].nulls:
+                    self._populations.whole = False
+                    return None
+        if () in cliques:
+            found[()] = self._total(found)
         covered = {variable for clique in cliques for variable in clique}
         return found if self._populations.is_whole(covered) else None
 
-    def _cells_in_place(self, clique: Clique) -> Tally:
-        """Return the table of `clique` over all records, whether they count or not."""
+    def _total(self, found: Mapping[Clique, Tally]) -> Tally:
+        """Return the number of records, from a table that counts all of them if there is one."""
+        if not found:
+            return self._cells(self._columns.records, ())
+        one = next(iter(found.values()))
+        return Tally(np.zeros(1, np.int64), np.array([one.times.sum()]), nulls=0)
+
+    def _groups_in_place(self, superset: Clique) -> Rows:
+        """Return each combination of what the site wrote, or of codes, over all records."""
         columns, narrow = self._columns, self._narrow
-        written = [columns.value(v) if v in narrow else columns.code(v) for v in clique]
-        if not written:
-            return self._cells(self._engine.records, clique)
-        groups = self._grouped(self._engine.records.select(*written), clique)
-        codes = [
-            columns.encoded(v, groups[columns.alias(v)]) if v in narrow else columns.alias(v)
-            for v in clique
-        ]
-        return self._summed(groups.select(*codes, _TIMES), clique)
+        if narrow.issuperset(superset):
+            raw = {columns.alias(name): columns.source_names(name)[0] for name in superset}
+            grouped = self._records.grouped(raw, _TIMES)
+            if grouped is not None:
+                return grouped
+        written = [columns.value(v) if v in narrow else columns.code(v) for v in superset]
+        self._groupings += 1
+        groups = self._grouped(columns.records.select(*written), superset)
+        return self._engine.kept(groups, f"groups_{self._groupings}")
+
+    def _codes(self, groups: Rows, clique: Clique) -> list[Column]:
+        columns, narrow = self._columns, self._narrow
+        wrote = {name: groups[columns.alias(name)] for name in clique}
+        codes = [columns.encoded(v, wrote[v]) if v in narrow else wrote[v] for v in clique]
+        return [*codes, groups[_TIMES]]
 
     def _cells(self, rows: Rows, clique: Clique) -> Tally:
         """Return the table of `clique` over coded `rows`."""
@@ -103,7 +131,9 @@ class Tallies:
 
     def _narrow_of(self, names: Sequence[str]) -> list[str]:
         columns = self._columns
-        first = self._engine.records.select(*map(columns.value, names)).limit(_SAMPLE)
+        some = self._records.sample()
+        wrote = {columns.alias(name): some[columns.source_names(name)[0]] for name in names}
+        first = some.select(**wrote)
         counts = [first[columns.alias(name)].nunique().name(columns.alias(name)) for name in names]
         distinct = self._engine.one(first.aggregate(counts))
         sizes = columns.study.sizes(names)

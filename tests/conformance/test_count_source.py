@@ -1,4 +1,4 @@
-"""One set of checks for every CountSource: DuckDB on Parquet, DuckDB on CSV, brute force."""
+"""One set of checks for every CountSource: Parquet, CSV, PostgreSQL, Spark, brute force."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +15,7 @@ from client.source.duckdb_source import DuckDBSource
 from client.source.site_table import SiteData
 from protocol.study.graph import Clique
 from protocol.study.study import Study
+from tests.support.databases import postgres_source, spark_source
 from tests.support.tables_records import Cell, Column, Records, records
 from tests.support.tables_study import KEY, MAPPING, UNIT, all_cliques, random_records, ward_study
 from tests.support.tables_twin import TwinSource
@@ -46,7 +47,13 @@ def _duckdb(file: Path, study: Study, unit: str | None, folder: Path) -> DuckDBS
     return DuckDBSource(data, MAPPING, study, bound_key=KEY, folder=folder / "spill")
 
 
-IMPLEMENTATIONS: tuple[Open, ...] = (brute_force, duckdb_on_parquet, duckdb_on_csv)
+IMPLEMENTATIONS: tuple[Open, ...] = (
+    brute_force,
+    duckdb_on_parquet,
+    duckdb_on_csv,
+    postgres_source,
+    spark_source,
+)
 
 
 def counts(
@@ -69,7 +76,7 @@ FOUR = records(
 
 
 def test_the_list_of_implementations_is_not_empty() -> None:
-    assert len(IMPLEMENTATIONS) >= 3
+    assert len(IMPLEMENTATIONS) >= 5
 
 
 @every_implementation
@@ -195,23 +202,34 @@ def some_counts(
         return {clique: found.ravel().tolist() for clique, found in source.counts(cliques).items()}
 
 
+QUICK = [open_ for open_ in IMPLEMENTATIONS if open_ is not spark_source]
+
+
+@settings(derandomize=True, deadline=None, max_examples=5)
+@given(table=random_records(), rows=st.integers(1, 3))
+def test_spark_counts_the_same(table: Records, rows: int) -> None:
+    for bound, unit in ((rows, UNIT), (1, None)):
+        expected = some_counts(duckdb_on_parquet, table, bound, unit)
+        assert some_counts(spark_source, table, bound, unit) == expected
+
+
 @settings(derandomize=True, deadline=None, max_examples=30)
 @given(table=random_records(), rows=st.integers(1, 3))
 def test_all_implementations_count_the_same_with_a_bound_per_unit(
     table: Records, rows: int
 ) -> None:
-    first, *others = [some_counts(open_, table, rows, UNIT) for open_ in IMPLEMENTATIONS]
+    first, *others = [some_counts(open_, table, rows, UNIT) for open_ in QUICK]
     assert all(other == first for other in others)
 
 
 @settings(derandomize=True, deadline=None, max_examples=30)
 @given(table=random_records())
 def test_all_implementations_count_the_same_with_one_row_per_unit(table: Records) -> None:
-    first, *others = [some_counts(open_, table, 1, None) for open_ in IMPLEMENTATIONS]
+    first, *others = [some_counts(open_, table, 1, None) for open_ in QUICK]
     assert all(other == first for other in others)
 
 
-@every_implementation
+@pytest.mark.parametrize("open_", QUICK)
 @settings(derandomize=True, deadline=None, max_examples=10)
 @given(table=random_records(), data=st.data())
 def test_the_order_of_the_file_changes_no_count(

@@ -13,6 +13,7 @@ from client.source.count_source import Counts, CountSource
 from protocol.privacy.plan import compile_plan
 from protocol.study.families import Family
 from protocol.study.study import Study
+from tests.support.databases import postgres_source, spark_source
 from tests.support.tables_mixed import (
     UNTIDY_MIXED,
     UNTIDY_VISITS,
@@ -58,7 +59,27 @@ def duckdb_on_csv(
     return open_mixed(table.write_csv(folder / "records.csv"), study, unit=unit)
 
 
-IMPLEMENTATIONS: tuple[Open, ...] = (brute_force, duckdb_on_parquet, duckdb_on_csv)
+def in_postgres(
+    table: Records, study: Study, unit: str | None, folder: Path
+) -> AbstractContextManager[CountSource]:
+    visit = VISIT if study.time is not None else None
+    return postgres_source(table, study, unit, folder, mapping_for(study), visit_column=visit)
+
+
+def in_spark(
+    table: Records, study: Study, unit: str | None, folder: Path
+) -> AbstractContextManager[CountSource]:
+    visit = VISIT if study.time is not None else None
+    return spark_source(table, study, unit, folder, mapping_for(study), visit_column=visit)
+
+
+IMPLEMENTATIONS: tuple[Open, ...] = (
+    brute_force,
+    duckdb_on_parquet,
+    duckdb_on_csv,
+    in_postgres,
+    in_spark,
+)
 every_engine = pytest.mark.parametrize("open_", IMPLEMENTATIONS[1:])
 every_implementation = pytest.mark.parametrize("open_", IMPLEMENTATIONS)
 

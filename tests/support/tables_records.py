@@ -40,12 +40,17 @@ class Records:
             }
         )
 
+    @property
+    def arrow(self) -> pa.Table:
+        return pa.table(
+            {
+                name: pa.array(column.values, type=pa.type_for_alias(column.type))
+                for name, column in self.columns.items()
+            }
+        )
+
     def write_parquet(self, path: Path) -> Path:
-        arrays = {
-            name: pa.array(column.values, type=pa.type_for_alias(column.type))
-            for name, column in self.columns.items()
-        }
-        pq.write_table(pa.table(arrays), path)
+        pq.write_table(self.arrow, path)
         return path
 
     def write_csv(self, path: Path) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from client.source import csv_records, engine
+from client.source import csv_records, file_records
 from client.source.csv_records import header, record_count
 from client.source.duckdb_source import DuckDBSource
 from client.source.site_table import Mapping, SiteData
@@ -135,7 +135,7 @@ def test_a_name_twice_in_the_header_is_refused(names: str, tmp_path: Path) -> No
 def test_an_engine_that_sees_other_records_than_we_do_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "record_count", lambda *_, **__: 3)
+    monkeypatch.setattr(file_records, "record_count", lambda *_, **__: 3)
     with pytest.raises(UsageError) as refused:
         counts("id,x\n1,a\n2,a\n", tmp_path)
     assert refused.value.code == "data-not-readable"

@@ -200,8 +200,8 @@ def test_one_unit_has_one_text_in_every_type(
     pq.write_table(pa.table({"id": pa.array(cells, type_)}), tmp_path / "x.parquet")
     study, mapping = single_study(LEVELS), Mapping.model_validate({"x": {"column": "id"}})
     with open_file(tmp_path / "x.parquet", study=study, mapping=mapping, unit="id") as source:
-        engine = source._engine
-        assert engine.texts(engine.records.select(id=plain_text(engine.records["id"]))) == ("7",)
+        rows = source._records.rows
+        assert source._engine.texts(rows.select(id=plain_text(rows["id"]))) == ("7",)
 
 
 @pytest.mark.parametrize(

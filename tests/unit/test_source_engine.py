@@ -3,13 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import ibis
 import pytest
 
 from client.source.engine import Engine, Limits
+from client.source.file_records import SOURCE, FileRecords
 from protocol.errors import StorageError, UsageError
 from tests.support.tables_records import records
 
 CANARY = "canary-value-of-a-patient"
+
+
+def opened(file: Path, limits: Limits) -> Engine:
+    """Return an engine over one Parquet file, with a spill folder beside it."""
+    engine = Engine(file.parent / "spill", limits, [file])
+    FileRecords(engine, [file], "parquet", ",", alike=True)
+    return engine
 
 
 @pytest.fixture
@@ -18,14 +27,14 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     table = records(x=("string", [CANARY, "a"]))
     file = table.write_parquet(tmp_path / "own 'quoted'.parquet")
     table.write_parquet(tmp_path / "other.parquet")
-    found = Engine([file], "parquet", tmp_path / "spill", Limits())
+    found = opened(file, Limits())
     yield found
     found.close()
 
 
 def test_the_sites_own_file_is_read(engine: Engine) -> None:
-    assert dict(engine.schema) == {"x": "string"}
-    assert engine.one(engine.records.aggregate(n=engine.records.count())) == {"n": 2}
+    rows = ibis.table({"x": "string"}, name=SOURCE)
+    assert engine.one(rows.aggregate(n=rows.count())) == {"n": 2}
 
 
 @pytest.mark.parametrize(
@@ -36,7 +45,7 @@ def test_the_sites_own_file_is_read(engine: Engine) -> None:
         "SELECT * FROM read_text('/etc/passwd')",
         "SELECT * FROM glob('/etc/*')",
         "COPY (SELECT 1) TO '{folder}/out.csv'",
-        "COPY records TO '{folder}/own.parquet'",
+        "COPY site_files TO '{folder}/own.parquet'",
         "ATTACH '{folder}/new.db'",
         "INSTALL httpfs",
         "LOAD httpfs",
@@ -72,7 +81,7 @@ def test_limits_that_are_none_are_refused(limits: tuple[str, int]) -> None:
 
 def test_the_engines_own_words_stay_in_the_chained_exception(engine: Engine) -> None:
     with pytest.raises(StorageError) as refused:
-        engine.run("SELECT CAST(x AS INTEGER) FROM records")
+        engine.run("SELECT CAST(x AS INTEGER) FROM site_files")
     assert CANARY not in str(refused.value)
     assert CANARY not in repr(refused.value.args)
     assert CANARY in str(refused.value.__cause__)
@@ -81,9 +90,9 @@ def test_the_engines_own_words_stay_in_the_chained_exception(engine: Engine) -> 
 def test_running_out_of_memory_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "spill").mkdir()
     file = records(x=("int64", list(range(1000)))).write_parquet(tmp_path / "x.parquet")
-    engine = Engine([file], "parquet", tmp_path / "spill", Limits(memory="1MB"))
+    engine = opened(file, Limits(memory="1MB"))
     with pytest.raises(StorageError) as refused:
-        engine.run("SELECT list(a.x) FROM records a, records b, records c")
+        engine.run("SELECT list(a.x) FROM site_files a, site_files b, site_files c")
     assert refused.value.code == "engine-memory"
     engine.close()
 
@@ -92,10 +101,10 @@ def test_a_query_too_large_for_memory_spills_into_the_folder(tmp_path: Path) -> 
     spill = tmp_path / "spill"
     spill.mkdir()
     file = records(x=("int64", list(range(1000)))).write_parquet(tmp_path / "x.parquet")
-    engine = Engine([file], "parquet", spill, Limits(memory="40MB"))
+    engine = opened(file, Limits(memory="40MB"))
     engine.run(
         "CREATE TEMPORARY TABLE t AS SELECT a.x * 7919 + b.x AS p, sha256(b.x::TEXT) AS h "
-        "FROM records a, records b"
+        "FROM site_files a, site_files b"
     )
     assert any(spill.iterdir())
     engine.close()
