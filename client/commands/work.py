@@ -35,6 +35,7 @@ def start(
     from client.app import client_app  # noqa: PLC0415 - Flower is slow to load
     from client.gate.agent import Agent  # noqa: PLC0415
     from client.gate.opening import open_gate  # noqa: PLC0415
+    from client.source.opening import prepare  # noqa: PLC0415
 
     site = read_site_config(config)
     if with_supernode:
@@ -45,6 +46,7 @@ def start(
         closing(open_log(site.site.folder)) as log,
         _supernode(site, log, stop) if with_supernode else nullcontext(),
     ):
+        prepare(site.data)
         words = f"The gate of {site.site.name} is at work; its log: {log.path}"
         show({"site": site.site.name, "log": str(log.path)}, words, as_json=as_json)
         Agent(site, client_app(gate), log).run(stop)

@@ -42,6 +42,18 @@ def open_origin(data: SiteData) -> Origin:
     return SparkOrigin(data.master, data.table, data.path)
 
 
+def prepare(data: SiteData) -> None:
+    """Begin what takes long to begin, so that no round has to wait for it.
+
+    Raises:
+        StorageError: it cannot be begun.
+    """
+    if data.database == "spark":
+        from client.source.spark_origin import session_at  # noqa: PLC0415
+
+        session_at(data.master)
+
+
 def _connection(data: SiteData) -> str:
     """Return the address in the connection's file, which holds a password."""
     path = data.connection or Path()

@@ -27,6 +27,27 @@ class _CompilerOptions(Config):  # type: ignore[misc]  # ibis has no types
     treat_nan_as_null: bool = False
 
 
+def session_at(master: str) -> Any:  # noqa: ANN401 - Spark's
+    """Return this process's session, begun if there is none; that takes seconds.
+
+    Raises:
+        StorageError: there is none to be had.
+    """
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - the extra `spark`
+
+    with _errors():
+        builder = SparkSession.builder.master(master).appName("concause")
+        if master.startswith("local"):  # nothing of it listens to the network
+            for name in ("spark.driver.host", "spark.driver.bindAddress"):
+                builder = builder.config(name, "127.0.0.1")
+        return (
+            builder.config("spark.ui.enabled", "false")
+            .config("spark.sql.session.timeZone", "UTC")
+            .config("spark.sql.shuffle.partitions", "2")  # groups are few
+            .getOrCreate()
+        )
+
+
 class SparkOrigin:
     """One table, through one session, until `close`."""
 
@@ -37,21 +58,8 @@ class SparkOrigin:
             UsageError: there is no such table or file.
             StorageError: there is no session to be had.
         """
-        from pyspark.sql import SparkSession  # noqa: PLC0415 - the extra `spark`
-
         ibis.options.pyspark = _CompilerOptions()
-        with _errors():
-            builder = SparkSession.builder.master(master)
-            if master.startswith("local"):  # nothing of it listens to the network
-                for name in ("spark.driver.host", "spark.driver.bindAddress"):
-                    builder = builder.config(name, "127.0.0.1")
-            self._session: Any = (
-                builder.appName("concause")
-                .config("spark.ui.enabled", "false")
-                .config("spark.sql.session.timeZone", "UTC")
-                .config("spark.sql.shuffle.partitions", "2")  # groups are few
-                .getOrCreate()
-            )
+        self._session = session_at(master)
         try:
             frame = self._session.table(table) if table else self._session.read.parquet(str(path))
             frame.createOrReplaceTempView(_VIEW)

@@ -145,10 +145,12 @@ def running_consortium(
     logs: Path,
     progress: Callable[[str], None] = lambda _: None,
     aggregation: Sequence[Child] = (),
+    start: Callable[[SiteChild], Child] | None = None,
 ) -> Iterator[Processes]:
     """Run a SuperLink, an executor and the sites; all are stopped when the block is left.
 
-    `aggregation` are the relay and the aggregators, where there are any.
+    `aggregation` are the relay and the aggregators, where there are any; `start` says how a
+    site's process is started, if not by `site_child`.
 
     `progress` gets a line for each process that is up.
 
@@ -159,7 +161,7 @@ def running_consortium(
     processes = Processes(logs)
     with _terminated_like_interrupted():
         try:
-            children = [site_child(site) for site in sites]
+            children = [(start or site_child)(site) for site in sites]
             for group in (coordinator_children(config), aggregation, children):
                 for child in group:
                     processes.start(child)
