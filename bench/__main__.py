@@ -13,7 +13,7 @@ from rich.table import Table
 from bench.harness import Measurement
 
 # Modules of this package, each with run().
-SUBJECTS = ("mask", "aggregation", "noise", "measurement", "sampling")
+SUBJECTS = ("mask", "aggregation", "noise", "measurement", "databases", "sampling")
 PRODUCTION = "production"  # takes ten minutes and a few GB of disk, and
 UTILITY = "utility"  # half an hour: so these are only run by name
 

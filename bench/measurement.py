@@ -25,7 +25,7 @@ ROWS = 10_000_000
 THREADS = 2
 REPEATS = 3
 RECORDS = Path("build/bench/alarm.parquet")
-CPU_TARGET = 1.5
+CPU_TARGET = 1.2
 MEMORY_TARGET_MB = 300
 
 
