@@ -4,6 +4,8 @@ import typer
 
 from client.commands.approval import admit, approve, envelope, review
 from client.commands.audit import app as audit
+from client.commands.doctor import doctor
+from client.commands.joining import install, request
 from client.commands.people import person
 from client.commands.readiness import check
 from client.commands.records import ledger, status
@@ -13,8 +15,8 @@ from client.commands.work import start
 
 HELP = """A site: its settings, approvals, gate and ledger.
 
-The usual order: init, person, check, review, approve (twice, by two people), start; then status,
-ledger and audit to look at; pause and withdraw to stop.
+The usual order: init, request, install, person, check, review, approve (by two people), start;
+then status, ledger, audit and doctor to look at; pause and withdraw to stop.
 Exit codes: 0 done, 2 wrong input or records that do not fit, 3 refused by policy,
 4 over budget, 5 a party that broke the protocol, 6 disk, process or network.
 """
@@ -24,8 +26,11 @@ app = typer.Typer(
 )
 for command in (init, person, check, review, approve, envelope, admit, start, status, ledger):
     app.command()(command)
+for joining in (request, install):
+    app.command()(joining)
 for switch in (pause, resume, withdraw, accept_clock):
     app.command()(switch)
+app.command()(doctor)
 app.add_typer(audit, name="audit")
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 import tomlkit
 
-from deploy.demo.certificates import Certificates, make_certificates
+from deploy.demo.certificates import make_certificates
 from deploy.demo.processes import LOOPBACK, AggregatorChild, SiteChild, free_ports
 from protocol.errors import ExitCode, StorageError
+from server.membership.authority import Authority
 
 NAMES = ("north", "south", "west", "east", "lake")
 SIGNERS = {"steward": "Ada", "privacy-officer": "Ben"}  # who approves at each site, by role
@@ -120,7 +121,7 @@ def _name_people(name: str, home: Path) -> None:
 
 
 def _make_operator(
-    folder: Path, name: str, certificates: Certificates, relay: int, meeting: int
+    folder: Path, name: str, certificates: Authority, relay: int, meeting: int
 ) -> dict[str, Any]:
     """Make an aggregator and enrol it; return what the coordinator said."""
     home = folder / "aggregators" / name

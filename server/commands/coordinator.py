@@ -14,6 +14,8 @@ from protocol.errors import UsageError
 from protocol.secagg.roster import Roster, RosterAggregator, RosterSite, parse_roster
 from protocol.signing import parse_public_key, public_key
 from server.api.relay import running_relay
+from server.commands import doctor, membership
+from server.commands.membership import DEFAULT_CONFIG, ConfigPath
 from server.commands.output import JsonFlag, console, show, shown
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.folder import replace_file
@@ -22,11 +24,12 @@ from server.rounds.serving import serve
 from server.rounds.signing_key import create_executor_secret, create_signing_key, load_signing_key
 
 app = typer.Typer(no_args_is_help=True, help="Set up a coordinator and its roster; run Flower.")
-ConfigPath = Annotated[
-    Path,
-    typer.Option("--config", "-c", envvar="CONCAUSE_COORDINATOR_CONFIG", help="Its settings."),
-]
-DEFAULT_CONFIG = Path("coordinator.toml")
+for certifying in (membership.authority, membership.certify):
+    app.command()(certifying)
+app.command()(membership.approve)
+app.command()(membership.welcome)
+app.command()(membership.remove)
+app.command()(doctor.doctor)
 WAITING = "first-aggregator"  # enrolled before there was a second
 
 

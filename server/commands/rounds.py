@@ -12,7 +12,7 @@ from rich.table import Table
 
 from protocol.errors import ExitCode, UsageError
 from protocol.study.document import parse_study
-from server.commands.coordinator import DEFAULT_CONFIG, ConfigPath
+from server.commands.membership import DEFAULT_CONFIG, ConfigPath
 from server.commands.output import JsonFlag, console, read_text, show, shown
 from server.release.choice import Choice, verify_choice, write_choice
 from server.rounds.clock import SystemClock

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.certificates import Certificates, make_certificates
+from deploy.demo.certificates import make_certificates
 from protocol.errors import PeerError, StorageError, UsageError
 from protocol.secagg.transcript import Header
 from server.api.relay import running_relay
 from server.api.relay_client import RelayClient, relay_client
+from server.membership.authority import Authority
 from server.rounds.board import fresh_status
 from server.rounds.folder import RoundFolder, create_round_folder
 from server.rounds.tls import TlsFiles
@@ -26,22 +27,22 @@ TIMEOUT_S = 20.0
 class Served:
     folder: RoundFolder
     address: str
-    certificates: Certificates
+    certificates: Authority
     played: SplitRound
 
 
-def tls_of(certificates: Certificates, name: str) -> TlsFiles:
+def tls_of(certificates: Authority, name: str) -> TlsFiles:
     return TlsFiles(certificates.root, *certificates.of(name))
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     folder = tmp_path_factory.mktemp("tls")
     return make_certificates(folder, ("relay", "operator"), now=NOW)
 
 
 @pytest.fixture
-def served(tmp_path: Path, certificates: Certificates) -> Iterator[Served]:
+def served(tmp_path: Path, certificates: Authority) -> Iterator[Served]:
     """A round that waits for openings, behind a relay."""
     played = SplitRound(WORLD)
     played.collect()

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.certificates import Certificates, make_certificates
+from deploy.demo.certificates import make_certificates
+from server.membership.authority import Authority
 
 NAMES = ("superlink",)
 NOW = datetime.now(UTC)  # OpenSSL looks at the clock itself
 
 
-def shaken(trusted: Path, shown: Certificates, name: str) -> None:
+def shaken(trusted: Path, shown: Authority, name: str) -> None:
     """Let a client and a server shake hands in memory.
 
     Raises:
