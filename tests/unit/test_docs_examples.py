@@ -2,7 +2,8 @@
 
 A block with `format` is a whole study; one of other tables of a study gets a head, and a graph
 without arrows if it has none; one of [data] or [mapping] is a part of a site's settings. A comment
-`<!-- refused: TEXT -->` before a block says that it is wrong, and what the refusal holds.
+`<!-- refused: TEXT -->` before a block says that it is wrong, and what the refusal holds. What
+stands `in=` a file of a walk is read there.
 """
 
 import re
@@ -92,7 +93,7 @@ def _studies(page: Path) -> list[Study]:
 
 
 def test_every_block_of_toml_is_an_example() -> None:
-    fences = sum(page.read_text().count("```toml") for page in PAGES)
+    fences = sum(page.read_text().count("```toml\n") for page in PAGES)
     assert len(EXAMPLES) == fences
     assert RIGHT
     assert REFUSED
@@ -116,7 +117,8 @@ def test_an_example_of_what_is_refused_is_refused_as_the_page_says(example: Exam
 @pytest.mark.parametrize("example", OF_SITES, ids=str)
 def test_an_example_of_a_sites_settings_fits_a_study_of_its_page(example: Example) -> None:
     tables = tomllib.loads(example.text)
-    SiteData.model_validate({"path": "records.parquet"} | tables.get("data", {}))
+    data = tables.get("data", {})
+    SiteData.model_validate(data if "database" in data else {"path": "records.parquet"} | data)
     mapping = Mapping.model_validate(tables.get("mapping", {}))
     studies = [study for study in _studies(example.page) if set(mapping.root) <= {*study.variables}]
     assert studies or example.page.name == "README.md"  # which has no study of its own
