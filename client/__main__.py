@@ -7,7 +7,7 @@ from client.commands.audit import app as audit
 from client.commands.doctor import doctor
 from client.commands.joining import install, request
 from client.commands.people import person
-from client.commands.readiness import check
+from client.commands.readiness import check, map_columns
 from client.commands.records import ledger, status
 from client.commands.setup import init
 from client.commands.switches import accept_clock, pause, resume, withdraw
@@ -30,6 +30,7 @@ for joining in (request, install):
     app.command()(joining)
 for switch in (pause, resume, withdraw, accept_clock):
     app.command()(switch)
+app.command("map")(map_columns)
 app.command()(doctor)
 app.add_typer(audit, name="audit")
 

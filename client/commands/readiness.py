@@ -1,5 +1,8 @@
 """`concause site check`: how this site's records fit a study, for the eyes of the site alone."""
 
+from typing import Annotated
+
+import tomlkit
 import typer
 from rich.table import Table
 
@@ -16,7 +19,7 @@ from client.commands.output import (
 )
 from client.gate.site_config import read_site_config
 from client.source.readiness import Readiness, RowReadiness, VariableReadiness
-from protocol.errors import ExitCode
+from protocol.errors import ExitCode, UsageError
 
 
 def check(
@@ -41,6 +44,38 @@ def check(
     show(readiness.to_json(), *tables, hints, as_json=as_json)
     if not readiness.ready:
         raise typer.Exit(ExitCode.USAGE)
+
+
+def map_columns(
+    study_file: StudyPath,
+    config: ConfigPath = DEFAULT_CONFIG,
+    *,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Propose a mapping; it is printed, not written.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Propose how this site's columns become a study's variables. Local: nothing leaves.
+
+    From names, types and spellings of some records. Read it before you copy it into site.toml: a
+    likely name is not a meaning.
+    """
+    if not suggest:
+        raise UsageError(
+            "suggest-needed",
+            "Expected --suggest, the one thing that this command does.",
+            "`concause site check` says how the mapping in site.toml fits.",
+        )
+    from client.gate.opening import open_source  # noqa: PLC0415 - the engine is slow to load
+
+    opened = open_source(read_site_config(config), every_column=True)
+    with opened(read_study(study_file)) as records:
+        found = records.suggestion()
+    document = {"mapping": {**found.mapping}, "open": list(found.open)}
+    text = tomlkit.dumps({"mapping": {**found.mapping}}) if found.mapping else ""
+    left = f"# No likely column for: {', '.join(found.open)}" if found.open else ""
+    shown = "\n".join(filter(None, [text, left])) or "# All is as in the study."
+    show(document, shown, as_json=as_json)
 
 
 def _rows_table(readiness: Readiness) -> Table:

@@ -38,6 +38,8 @@ audit = "audit"
 signing_key = "keys/site.key"
 # Decides which rows of a person count, where there are too many; keep it as it is.
 bound_key = "keys/bound.key"
+# Where to watch the gate, on loopback: /healthz, /readyz, /metrics.
+# health_port = 9095
 
 [data]
 # One Parquet or CSV file, or a pattern such as "records/*.parquet".

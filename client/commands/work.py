@@ -12,7 +12,8 @@ import typer
 
 from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, show
 from client.gate.flower import LOOPBACK, supernode_argv, supernode_environment
-from client.gate.memory import open_log
+from client.gate.health import Pulse, watched
+from client.gate.memory import open_log, open_memory
 from client.gate.site_config import SiteConfig, read_site_config
 from client.gate.site_log import SiteLog
 from client.gate.supervisor import Supervisor
@@ -40,16 +41,30 @@ def start(
     site = read_site_config(config)
     if with_supernode:
         check_port_is_free(site.flower.runtime_port)
-    stop = _stop_on_signals()
+    stop, pulse = _stop_on_signals(), Pulse()
     with (
         closing(open_gate(site, now=int(time()))) as gate,
         closing(open_log(site.site.folder)) as log,
         _supernode(site, log, stop) if with_supernode else nullcontext(),
+        _watched(site, pulse),
     ):
         prepare(site.data)
         words = f"The gate of {site.site.name} is at work; its log: {log.path}"
         show({"site": site.site.name, "log": str(log.path)}, words, as_json=as_json)
-        Agent(site, client_app(gate), log).run(stop)
+        Agent(site, client_app(gate), log, pulse=pulse).run(stop)
+
+
+@contextmanager
+def _watched(site: SiteConfig, pulse: Pulse) -> Iterator[None]:
+    """Serve health and metrics, if the settings say where; from a memory opened to look at."""
+    if site.site.health_port is None:
+        yield
+        return
+    with (
+        closing(open_memory(site.site.folder, site.site.audit)) as memory,
+        watched(site.site.health_port, pulse, memory),
+    ):
+        yield
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from client.gate.flower import LOOPBACK, direct_loopback
+from client.gate.health import Pulse
 from client.gate.keys import load_secret
 from client.gate.site_config import SiteConfig
 from client.gate.site_log import SiteLog
@@ -52,13 +53,19 @@ class Agent:
     """Serves one SuperNode on this machine until told to stop."""
 
     def __init__(
-        self, config: SiteConfig, app: App, log: SiteLog, pauses: Pauses | None = None
+        self,
+        config: SiteConfig,
+        app: App,
+        log: SiteLog,
+        pauses: Pauses | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self._address = f"{LOOPBACK}:{config.flower.runtime_port}"
         self._secret = load_secret(config.flower.executor_secret)
         self._app = app
         self._log = log
         self._pauses = pauses or Pauses()
+        self._pulse = pulse or Pulse()
 
     def run(self, stop: threading.Event) -> None:
         """Claim and serve tasks, one after another; a task that has begun is finished."""
@@ -73,10 +80,12 @@ class Agent:
                     token = _claim(claims)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the SuperNode may come back
                     failures += 1
+                    self._pulse.turned(reached=False)
                     self._report(error, failures)
                     stop.wait(self._pauses.after(failures))
                     continue
                 failures = 0
+                self._pulse.turned(reached=True)
                 if token is None:
                     stop.wait(self._pauses.poll_s)
                 else:

@@ -38,8 +38,10 @@ def open_gate(config: SiteConfig, *, now: int) -> Gate:
     return gate
 
 
-def open_source(config: SiteConfig) -> Callable[[Study], DuckDBSource]:
-    """Return how the site's records are opened for a study.
+def open_source(
+    config: SiteConfig, *, every_column: bool = False
+) -> Callable[[Study], DuckDBSource]:
+    """Return how the site's records are opened for a study, or to look at every column.
 
     Raises:
         PolicyError: the row bound key is readable by others.
@@ -49,6 +51,13 @@ def open_source(config: SiteConfig) -> Callable[[Study], DuckDBSource]:
     folder = config.site.folder / SPILL_FOLDER
 
     def opened(study: Study) -> DuckDBSource:
-        return DuckDBSource(config.data, config.mapping, study, bound_key=bound_key, folder=folder)
+        return DuckDBSource(
+            config.data,
+            config.mapping,
+            study,
+            bound_key=bound_key,
+            folder=folder,
+            every_column=every_column,
+        )
 
     return opened

@@ -38,6 +38,7 @@ class Identity(Section):
 
     `name` is its name in the roster. `folder` holds all that the gate remembers.
     `audit` is the folder of the audit log, which a group of auditors may be let into.
+    `health_port` is where /healthz, /readyz and /metrics are, on loopback; nowhere if not given.
     """
 
     name: str = Field(pattern=_NAME, max_length=64)
@@ -47,6 +48,7 @@ class Identity(Section):
     audit: Beside = Field(default=Path("audit"), validate_default=True)
     signing_key: Beside
     bound_key: Beside
+    health_port: int | None = Field(default=None, gt=0, lt=65_536)
 
 
 class FlowerSettings(Section):

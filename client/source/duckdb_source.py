@@ -14,9 +14,11 @@ from typing import Self
 
 import numpy as np
 
-from client.source.bounding import check_unit
+from client.source.bounding import Rows, check_unit
 from client.source.count_source import Counts
+from client.source.encoding import is_readable
 from client.source.engine import Engine, Limits, Tally
+from client.source.file_records import schema_of
 from client.source.fingerprint import Fingerprint
 from client.source.inspection import inspect
 from client.source.opening import open_origin
@@ -28,6 +30,7 @@ from client.source.row_bound import row_bound
 from client.source.site_table import Mapping, SiteData, check_mapping, data_files
 from client.source.spill import SpillFolder
 from client.source.study_columns import StudyColumns, columns_read
+from client.source.suggestion import Column, Suggestion, suggest
 from client.source.tallies import Tallies
 from protocol.errors import UsageError
 from protocol.identifiers import Digest
@@ -38,6 +41,7 @@ from protocol.study.study import Study
 from protocol.study.variables import Numeric
 
 MAX_TABLE_CELLS = 2**24
+SPELLINGS = 100  # of a column, that a first mapping looks at
 
 
 class DuckDBSource:
@@ -53,8 +57,11 @@ class DuckDBSource:
         folder: Path,
         memory_limit: str = "1GB",
         threads: int = 2,
+        every_column: bool = False,
     ) -> None:
         """Open the records that `data` names; nothing is counted yet.
+
+        `every_column`: whether all columns of a database are of interest, not the study's alone.
 
         `bound_key` is the site's secret, of at least 16 bytes. The engine spills into a folder
         of its own in `folder`, wiped by `close`.
@@ -78,9 +85,10 @@ class DuckDBSource:
             else:
                 origin = open_origin(data)
                 opened.callback(origin.close)
-                held = open_database(
-                    self._engine, origin, data, mapping, columns_read(data, mapping, study)
-                )
+                wanted = columns_read(data, mapping, study)
+                if every_column:
+                    wanted |= frozenset(origin.schema.names)
+                held = open_database(self._engine, origin, data, mapping, wanted)
             self._records = SiteRecords(self._engine, held, data, mapping)
             self._opened = opened.pop_all()
         self._columns = StudyColumns(self._records.rows, mapping, study)
@@ -178,6 +186,27 @@ class DuckDBSource:
             counted = self._populations.sizes()
         self._check_unchanged()
         return inspect(self._engine, self._columns, self._bound, counted)
+
+    def suggestion(self) -> Suggestion:
+        """Return a first mapping, from names, types and some records; for the site alone.
+
+        Raises:
+            StorageError: the engine failed.
+        """
+        some = self._records.sample()
+        columns = [
+            Column(name, type_, self._spellings(some, name))
+            for name, type_ in schema_of(self._records.rows).items()
+        ]
+        taken = [self._bound.unit_column, self._bound.visit_column]
+        return suggest(self._columns.study, columns, [name for name in taken if name])
+
+    def _spellings(self, some: Rows, name: str) -> tuple[str, ...]:
+        if not is_readable(some[name]):
+            return ()
+        values = some.select(value=some[name].cast("string"))
+        values = values.filter(values["value"].notnull())
+        return self._engine.texts(values.distinct().order_by("value").limit(SPELLINGS)["value"])
 
     def _parts(self, column: str) -> int:
         variable = self._columns.study.variable(column)

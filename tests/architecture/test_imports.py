@@ -45,6 +45,7 @@ HOMES = {
     "llvmlite": ("server/causal/sampling/kernels.py",),
     "adbc_driver_postgresql": ("client/source/postgres_origin.py",),
     "adbc_driver_manager": ("client/source/postgres_origin.py",),
+    "prometheus_client": ("client/gate/health.py",),
     "pyodbc": ("client/source/mssql_origin.py",),
     "sqlglot": ("client/source/derived.py",),
     "pyspark": (

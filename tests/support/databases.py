@@ -154,8 +154,16 @@ def _opened(
     given: dict[str, object], study: Study, unit: str | None, folder: Path, mapping: Mapping
 ) -> DuckDBSource:
     units = {"unit_column": unit, "one_row_per_unit": unit is None}
+    every_column = bool(given.pop("every_column", False))
     data = SiteData.model_validate({**units, **given})
-    return DuckDBSource(data, mapping, study, bound_key=KEY, folder=folder / "spill")
+    return DuckDBSource(
+        data,
+        mapping,
+        study,
+        bound_key=KEY,
+        folder=folder / "spill",
+        every_column=every_column,
+    )
 
 
 def _await(server: PostgresServer) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from protocol.secagg.messages import Invitation, encode_message
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.signing import public_key
 from protocol.study.document import parse_study
+from tests.support.site_supernode import free_port
 from tests.support.site_world import STUDY, entries, key
 
 RECORDS = {"a": [0, 1, 1, 0, 1], "b": [1, 1, 0, 0, 1], "person": [1, 2, 3, 4, 5]}
@@ -429,6 +431,39 @@ def test_audit_log_is_exported_and_verified_by_someone_without_the_site(
     with pytest.raises(StorageError) as taken:
         run.invoke(app, ["audit", "export", copy, *config], catch_exceptions=False)
     assert taken.value.code == "file-not-writable"
+
+
+def test_mapping_is_proposed_and_not_written(place: Place) -> None:
+    table = {"A": ["yes", "no"], "b": [0, 1], "person": [1, 2]}
+    pq.write_table(pa.table(table), place.folder / "records.parquet")
+    before = place.settings.read_text()
+    with pytest.raises(UsageError) as needed:
+        place.run("map", str(place.study))
+    assert needed.value.code == "suggest-needed"
+    shown = place.run("map", str(place.study), "--suggest").stdout
+    assert tomlkit.parse(shown).unwrap() == {
+        "mapping": {"a": {"column": "A", "values": {"no": "0", "yes": "1"}}}
+    }
+    assert place.settings.read_text() == before
+
+
+def test_gate_is_watched_where_the_settings_say(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    port = free_port()
+
+    def look(*_: object) -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+            seen.append(response.read())
+
+    monkeypatch.setattr("client.gate.agent.Agent.run", look)
+    monkeypatch.setattr("client.commands.work.signal.signal", lambda *_: None)
+    text = place.settings.read_text().replace("# health_port = 9095", f"health_port = {port}")
+    place.settings.write_text(text)
+    place.run("start")
+    assert b"concause_rho_charged 0.0" in seen[0]
 
 
 def test_study_that_is_not_there_is_refused(place: Place) -> None:
