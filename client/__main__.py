@@ -6,6 +6,7 @@ from client.commands.approval import admit, approve, envelope, review
 from client.commands.audit import app as audit
 from client.commands.doctor import doctor
 from client.commands.joining import install, request
+from client.commands.omop import omop
 from client.commands.people import person
 from client.commands.readiness import check, map_columns
 from client.commands.records import ledger, status
@@ -31,6 +32,7 @@ for joining in (request, install):
 for switch in (pause, resume, withdraw, accept_clock):
     app.command()(switch)
 app.command("map")(map_columns)
+app.command()(omop)
 app.command()(doctor)
 app.add_typer(audit, name="audit")
 
