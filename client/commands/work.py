@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -42,9 +43,10 @@ def start(
     if with_supernode:
         check_port_is_free(site.flower.runtime_port)
     stop, pulse = _stop_on_signals(), Pulse()
+    screen = sys.stderr if sys.stderr.isatty() and not as_json else None
     with (
-        closing(open_gate(site, now=int(time()))) as gate,
-        closing(open_log(site.site.folder)) as log,
+        closing(open_gate(site, now=int(time()), screen=screen)) as gate,
+        closing(open_log(site.site.folder, screen)) as log,
         _supernode(site, log, stop) if with_supernode else nullcontext(),
         _watched(site, pulse),
     ):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from client.gate import audit, journal, ledger, standing
 from client.gate.audit import Audit
@@ -99,15 +99,15 @@ def open_gate_memory(folder: Path, audit_folder: Path) -> Memory:
         raise
 
 
-def open_log(folder: Path) -> SiteLog:
-    """Return the log in a site's folder.
+def open_log(folder: Path, screen: TextIO | None = None) -> SiteLog:
+    """Return the log in a site's folder, which also speaks on a `screen`, if there is one.
 
     Raises:
         StorageError: the folder cannot be used.
     """
     path = folder / LOG_FILE
     make_private(path.parent)
-    return SiteLog(path)
+    return SiteLog(path, screen)
 
 
 def _lock(folder: Path) -> IO[bytes]:

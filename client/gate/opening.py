@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import TextIO
 
 from client.gate.consent import Consents
 from client.gate.gate import Gate, Member
@@ -17,7 +18,7 @@ from protocol.study.study import Study
 SPILL_FOLDER = "spill"
 
 
-def open_gate(config: SiteConfig, *, now: int) -> Gate:
+def open_gate(config: SiteConfig, *, now: int, screen: TextIO | None = None) -> Gate:
     """Return the one gate of a site, to be closed by the caller; `now` in seconds since 1970.
 
     Raises:
@@ -30,7 +31,7 @@ def open_gate(config: SiteConfig, *, now: int) -> Gate:
     memory = open_gate_memory(config.site.folder, config.site.audit)
     try:
         consents = Consents(config, memory.standing)
-        gate = Gate(member, consents, memory, open_log(config.site.folder), means)
+        gate = Gate(member, consents, memory, open_log(config.site.folder, screen), means)
         gate.forget_lost_rounds(now=now)
     except BaseException:
         memory.close()

@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,14 @@ class Patience:
         return min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 16))
 
 
+_NOT_CONNECTED = b"Exit Code: 305"  # SUPERNODE_CONNECTION_ERROR of Flower 1.41
+_LAST_WORDS = 4096
+_UNCONNECTED = (
+    "The SuperLink cannot be reached (run `concause site doctor`), or still holds the key of a "
+    "SuperNode that crashed: Flower frees it after about 50 s. It is tried again."
+)
+
+
 class Supervisor:
     """Runs one command again and again; its output goes to a file of the site."""
 
@@ -43,14 +52,30 @@ class Supervisor:
         patience = patience or Patience()
         failures = 0
         while not stop.is_set():
-            began = time.monotonic()
+            began, size = time.monotonic(), self._size()
             status = self._life(stop, patience)
             if stop.is_set():
                 return
             failures = 1 if time.monotonic() - began > patience.settled_s else failures + 1
             delay = patience.after(failures)
-            self._log.alarm("supernode-ended", exit_code=status, attempt=failures, delay_s=delay)
+            self._log.alarm(
+                "supernode-ended",
+                exit_code=status,
+                attempt=failures,
+                delay_s=delay,
+                remedy=_UNCONNECTED if self._was_not_connected(size) else None,
+            )
             stop.wait(delay)
+
+    def _size(self) -> int:
+        return self._output.stat().st_size if self._output.exists() else 0
+
+    def _was_not_connected(self, since: int) -> bool:
+        """Return whether the child, by its last words since then, found no way in."""
+        with suppress(OSError), self._output.open("rb") as output:
+            output.seek(max(since, self._size() - _LAST_WORDS))
+            return _NOT_CONNECTED in output.read()
+        return False
 
     def _life(self, stop: threading.Event, patience: Patience) -> int | None:
         try:

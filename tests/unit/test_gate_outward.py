@@ -1,5 +1,6 @@
 """What leaves a site after a failure, what its log keeps, and that there is one gate at a time."""
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -181,6 +182,17 @@ def test_log_drops_fields_that_are_not_on_the_list_and_says_so(tmp_path: Path) -
     assert set(line) <= FIELDS
     assert line["event"] == "measured (dropped: patient)"
     assert PLANTED not in str(line)
+
+
+def test_log_speaks_plainly_on_a_terminal_and_of_nothing_else(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    with closing(SiteLog(tmp_path / "log.jsonl", screen)) as log:
+        log.note("answered", step="Advert", study="ab" * 32, patient=PLANTED)
+        log.alarm("refused", error=ValueError(PLANTED), code="other-roster", incident="id-1")
+    first, second = screen.getvalue().splitlines()
+    assert first[9:] == "answered (dropped: patient) step=Advert study=abababab..."
+    assert second[9:] == "refused code=other-roster incident=id-1"
+    assert PLANTED not in screen.getvalue()
 
 
 def test_log_is_private(tmp_path: Path) -> None:

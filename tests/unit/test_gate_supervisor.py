@@ -39,6 +39,13 @@ def run(supervisor: Supervisor, log: SiteLog, output: Path, lines: int) -> None:
     assert not thread.is_alive()
 
 
+def test_supernode_that_found_no_way_in_is_waited_for_and_that_is_said(tmp_path: Path) -> None:
+    code = "import sys; print('Exit Code: 305', flush=True); sys.exit(1)"
+    run(*supervised(tmp_path, code), tmp_path / "output", 2)
+    noted = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert "frees it after about 50 s" in noted[0]["remedy"]
+
+
 def test_child_that_ends_is_started_again_and_its_end_is_noted(tmp_path: Path) -> None:
     code = "import os, sys; print(os.environ['MARK'], flush=True); sys.exit(3)"
     run(*supervised(tmp_path, code), tmp_path / "output", 2)
