@@ -23,7 +23,7 @@ test: lint types ## Environment, lint, types and all tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 WHEELS := build/utility/wheels
-bench: $(VENV)/.bench $(if $(filter utility,$(ONLY)),$(WHEELS)) ## Benchmarks with ratios against peers (ONLY=mask|aggregation|noise|measurement|databases|sampling|production|utility; QUICK=1, AIM=1)
+bench: $(VENV)/.bench $(if $(filter utility,$(ONLY)),$(WHEELS)) ## Benchmarks with ratios against peers (ONLY=mask|aggregation|noise|measurement|databases|sampling|production|out_of_core|utility; QUICK=1, AIM=1)
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(AIM),--aim)
 
 # Only the data inside are read: these packages ask for an older pandas than ours.

@@ -14,7 +14,8 @@ from bench.harness import Measurement
 
 # Modules of this package, each with run().
 SUBJECTS = ("mask", "aggregation", "noise", "measurement", "databases", "sampling")
-PRODUCTION = "production"  # takes ten minutes and a few GB of disk, and
+PRODUCTION = "production"  # takes ten minutes and a few GB of disk,
+OUT_OF_CORE = "out_of_core"  # a quarter of an hour and a few GB, and
 UTILITY = "utility"  # half an hour: so these are only run by name
 
 
@@ -22,13 +23,13 @@ def main(
     only: Annotated[
         str,
         typer.Option(
-            help=f"One of {', '.join(SUBJECTS)}, {PRODUCTION}, {UTILITY}; all but the last two if "
-            "empty."
+            help=f"One of {', '.join(SUBJECTS)}, {PRODUCTION}, {OUT_OF_CORE}, {UTILITY}; all but "
+            "the last three if empty."
         ),
     ] = "",
     quick: Annotated[
         bool,
-        typer.Option(help=f"{UTILITY}: two networks, one budget. {PRODUCTION}: no 100 M rows."),
+        typer.Option(help=f"{UTILITY}: two networks, one budget. Others: no 100 M rows."),
     ] = False,
     aim: Annotated[bool, typer.Option(help=f"{UTILITY}: with AIM, which takes hours.")] = False,
     out: Annotated[
@@ -36,14 +37,14 @@ def main(
     ] = None,
 ) -> None:
     """Measure, print a table, write JSON."""
-    known = (*SUBJECTS, PRODUCTION, UTILITY)
+    known = (*SUBJECTS, PRODUCTION, OUT_OF_CORE, UTILITY)
     if only and only not in known:
         raise typer.BadParameter(f"expected one of {', '.join(known)}, found {only!r}")
     found: list[Measurement] = []
     if only == UTILITY:
         found = import_module("bench.utility.benchmark").run(fast=quick, aim=aim)
-    elif only == PRODUCTION:
-        found = import_module(f"bench.{PRODUCTION}").run(quick=quick)
+    elif only in (PRODUCTION, OUT_OF_CORE):
+        found = import_module(f"bench.{only}").run(quick=quick)
     else:
         for subject in (only,) if only else SUBJECTS:
             run: Callable[[], list[Measurement]] = import_module(f"bench.{subject}").run

@@ -68,10 +68,16 @@ class SiteRecords:
         query = f"SELECT *{derived} FROM {held.rows.get_name()}{where}"  # noqa: S608 -- checked
         self.rows = self._view(query)
 
+    @property
+    def is_grouped_elsewhere(self) -> bool:
+        """Return whether a database may group the records as they are."""
+        return isinstance(self._held, DatabaseRecords) and self.rows is self._held.rows
+
     def sample(self) -> Rows:
         """Return some of the records."""
-        if isinstance(self._held, DatabaseRecords) and self.rows is self._held.rows:
-            return self._held.sample()
+        held = self._held
+        if isinstance(held, DatabaseRecords) and self.rows is held.rows:
+            return held.sample()
         return self.rows.limit(_SAMPLE)
 
     def grouped(self, columns: abc.Mapping[str, str], times: str) -> Rows | None:

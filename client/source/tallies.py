@@ -1,7 +1,8 @@
 """How a study's contingency tables are queried: straight from the records where that is exact.
 
-Where the site attests one row per unit, the records are scanned once per superset of cliques, in
-the hope that every record has all its codes; the query itself tells.
+Where the site attests one row per unit, the records are scanned once per clique, in a database
+once per superset of cliques, in the hope that every record has all its codes; the query itself
+tells.
 
 Columns with few different values are grouped as they are and encoded afterwards, once per group:
 half the CPU time of encoding every record. Which columns those are is guessed from the first
@@ -19,7 +20,7 @@ from client.source.engine import Engine, Tally, exact_sum
 from client.source.populations import WEIGHT, Populations
 from client.source.records import SiteRecords
 from client.source.study_columns import StudyColumns
-from client.source.supersets import supersets
+from client.source.supersets import MAX_CELLS, supersets
 from protocol.study.families import Population
 from protocol.study.graph import Clique
 
@@ -67,7 +68,9 @@ class Tallies:
         found: dict[Clique, Tally] = {}
         study = self._columns.study
         sizes = {name: study.variable(name).size for clique in cliques for name in clique}
-        for superset, served in supersets(cliques, sizes).items():
+        # A pass over a file costs little: wider groups would cost more than they save.
+        cells = MAX_CELLS if self._records.is_grouped_elsewhere else 1
+        for superset, served in supersets(cliques, sizes, cells).items():
             groups = self._groups_in_place(superset)
             for clique in served:
                 found[clique] = self._summed(groups.select(*self._codes(groups, clique)), clique)

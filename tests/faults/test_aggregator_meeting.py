@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -132,18 +133,27 @@ def test_a_party_that_hangs_ends_the_meeting_at_its_deadline(tmp_path: Path) -> 
     assert not meeting.results
 
 
+def parties() -> list[psutil.Process]:
+    """Return the parties' processes that are children of this one, whatever else is."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # which a zombie counts as
+            if "server.aggregator.party" in child.cmdline():
+                found.append(child)
+    return found
+
+
 def test_a_party_that_dies_ends_the_meeting_within_seconds(tmp_path: Path) -> None:
     """Long before the deadline: the operating system closes its connections."""
     meeting, (port,) = Meeting(tmp_path), free_ports(1)
     died: list[float] = []
 
     def die() -> None:
-        for child in psutil.Process().children(recursive=True):
-            if "server.aggregator.party" in child.cmdline():
-                folder = Path(child.cmdline()[-1])
-                if Job.read(folder).place == 1:
-                    child.kill()
-                    died.append(time.monotonic())
+        for child in parties():
+            folder = Path(child.cmdline()[-1])
+            if Job.read(folder).place == 1:
+                child.kill()
+                died.append(time.monotonic())
 
     meeting.send(job(1, 2, port, timeout_s=120), VALUES, die)
     meeting.send(job(0, 2, port, timeout_s=120), VALUES)
@@ -174,10 +184,9 @@ def test_the_parties_listen_on_the_given_interface_alone(tmp_path: Path) -> None
     meeting = Meeting(tmp_path)
 
     def listen() -> None:
-        for child in psutil.Process().children(recursive=True):
-            if "server.aggregator.party" in child.cmdline():
-                found = child.net_connections("inet")
-                heard.append({each.laddr.ip for each in found if each.status == "LISTEN"})
+        for child in parties():
+            found = child.net_connections("inet")
+            heard.append({each.laddr.ip for each in found if each.status == "LISTEN"})
 
     meeting.send(job(0, 2, port), VALUES, listen)
     meeting.send(job(1, 2, port), VALUES)

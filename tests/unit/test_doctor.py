@@ -60,11 +60,11 @@ def serving(answer: Server) -> Iterator[int]:
             thread.join()
 
 
-def over_tls(authority: Authority, name: str, date: datetime = NOW) -> Server:
+def over_tls(authority: Authority, name: str, date: datetime | None = None) -> Server:
     """Return a server with a certificate, which answers with a Date."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*map(str, authority.of(name)))
-    stamp = date.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    stamp = (date or datetime.now(UTC)).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
     def answer(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as secured:
@@ -83,7 +83,7 @@ def authority(tmp_path: Path) -> Authority:
 
 def certified(authority: Authority, **given: Any) -> Server:
     hosts = given.pop("hosts", ["127.0.0.1", "localhost"])
-    date = given.pop("date", NOW)
+    date = given.pop("date", None)
     authority.certify("server", hosts, **{"now": NOW, **given})
     return over_tls(authority, "server", date)
 
