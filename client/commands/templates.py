@@ -47,6 +47,9 @@ path = {_text(choices.data)}
 # Who is one person: a column, or your word that no person has two rows.
 {"" if column else "# "}unit_column = {_text(column or "person_id")}
 {"" if attested else "# "}one_row_per_unit = true
+# What the gate's engine may take of this machine; beyond it, rows are set aside on the disk.
+# memory_limit = "1GB"
+# threads = 2
 # For longitudinal studies: the visit of a row, 0, 1, 2, ...
 # visit_column = "visit"
 

@@ -79,8 +79,8 @@ class SiteConfig(Section):
     @property
     def mapping_digest(self) -> Digest:
         """Return the hash of how columns become variables and rows become units."""
-        units = self.data.model_dump(mode="json", exclude={"path"})
-        return canonical.digest({"units": units, "mapping": self.mapping.model_dump(mode="json")})
+        mapping = self.mapping.model_dump(mode="json")
+        return canonical.digest({"units": self.data.meaning, "mapping": mapping})
 
 
 def read_site_config(path: Path) -> SiteConfig:

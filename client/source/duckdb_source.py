@@ -55,8 +55,8 @@ class DuckDBSource:
         *,
         bound_key: bytes,
         folder: Path,
-        memory_limit: str = "1GB",
-        threads: int = 2,
+        memory_limit: str | None = None,
+        threads: int | None = None,
         every_column: bool = False,
     ) -> None:
         """Open the records that `data` names; nothing is counted yet.
@@ -73,7 +73,7 @@ class DuckDBSource:
         """
         check_mapping(mapping, study)
         self._bound = row_bound(data, study, bound_key)
-        limits = Limits(memory_limit, threads)
+        limits = Limits(memory_limit or data.memory_limit, threads or data.threads)
         files = data_files(data) if data.database is None else ()
         self._spill = SpillFolder(folder)
         with ExitStack() as opened:

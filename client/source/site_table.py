@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+from protocol.canonical import Json
 from protocol.errors import UsageError
 from protocol.study.study import Study
 from protocol.study.variables import Survival, Variable
@@ -26,6 +27,7 @@ _SUFFIXES: dict[str, Format] = {
     ".jsonl": "ndjson",
 }
 
+_PLACE_AND_SPEED = {"path", "connection", "master", "memory_limit", "threads"}
 _PLACES: dict[Kind | None, tuple[set[str], ...]] = {
     None: ({"path"},),
     "postgres": ({"connection", "table"},),
@@ -48,8 +50,9 @@ class SiteData(BaseModel):
     `path` is one file or a glob pattern; `format` is read off the suffix where it is not given.
     Or else `database` is the kind of one, `table` what to read there, and `connection` a file with
     its address and credentials, private to the gate's user; for Spark, `master` and `path` or
-    `table`. `derived` are columns computed from a row (`derived.py`); of rows with `date_column`
-    outside `from_date` to `until_date` nothing is seen.
+    `table`. `memory_limit` and `threads` bound what the gate's engine takes. `derived` are columns
+    computed from a row (`derived.py`); of rows with `date_column` outside `from_date` to
+    `until_date` nothing is seen.
     `delimiter` stands between the fields of a CSV file; it is never guessed from the records.
     `one_row_per_unit` is the site's own word that no unit has two rows; it stands in for
     `unit_column` where the study's bound is 1. `visit_column` holds the visit of a row, 0, 1, 2,
@@ -63,6 +66,8 @@ class SiteData(BaseModel):
     connection: Path | None = None
     table: str | None = Field(default=None, pattern=r"^[^.\s]+(\.[^.\s]+){0,2}$")
     master: str = "local[2]"
+    memory_limit: str = "1GB"
+    threads: int = Field(default=2, ge=1, le=256)
     format: Format | None = None
     delimiter: str = Field(default=",", pattern=r"^[\t !#-~]$")  # tab or printable ASCII, no quote
     unit_column: str | None = None
@@ -89,6 +94,11 @@ class SiteData(BaseModel):
             "connection": folder / self.connection if self.connection is not None else None,
         }
         return self.model_copy(update=paths)
+
+    @property
+    def meaning(self) -> dict[str, Json]:
+        """Return what decides what a record is; where it lies and how fast it is read do not."""
+        return self.model_dump(mode="json", exclude=_PLACE_AND_SPEED)
 
     @property
     def window_columns(self) -> frozenset[str]:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from client.__main__ import app as site_app
 from client.gate.probe import probe
+from concause import cli
 from protocol.checkup import Finding, Health, certificate_findings, looked, worst
 from protocol.errors import UsageError
 from server.commands.coordinator import app as coordinator_app
@@ -320,6 +321,18 @@ def test_what_is_broken_is_found_with_what_to_do(ready: Path, name: str) -> None
 def test_settings_that_are_not_there_are_an_error(app: Any, tmp_path: Path) -> None:
     code, document = doctor(app, tmp_path / "none.toml")
     assert (code, problems(document)) == (2, {"settings"})
+
+
+def test_one_command_looks_at_either(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.join("north")
+    monkeypatch.chdir(place.folder / "coordinator")
+    assert cli.run(["doctor", "--json"]) == 1  # coordinator.toml is here
+    assert {"superlink"} == problems(json.loads(capsys.readouterr().out))
+    settings = place.home("north") / "site.toml"
+    assert cli.run(["doctor", "--config", str(settings), "--json"]) == 2
+    assert "people" in problems(json.loads(capsys.readouterr().out))
 
 
 def test_coordinator_is_looked_at_too(place: Place) -> None:

@@ -81,6 +81,16 @@ def test_mapping_changed_after_the_approval_voids_it(world: World) -> None:
     assert asked(world) == "approval-other-mapping"
 
 
+def test_how_fast_records_are_read_and_where_they_lie_void_nothing(world: World) -> None:
+    settings = world.home(0) / "site.toml"
+    text = settings.read_text()
+    settings.write_text(
+        text.replace('path = "records.parquet"', 'path = "moved.parquet"\nmemory_limit = "2GB"')
+    )
+    assert settings.read_text() != text
+    assert asked(world) == ""
+
+
 def test_approval_ends_with_its_last_second(world: World) -> None:
     present = present_of(world.terms())
     check_approval(world.terms(), present, now=NEXT_WEEK)

@@ -4,13 +4,15 @@ import json
 import os
 import sys
 import traceback
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import click
 import typer
 
 import concause  # noqa: F401 - puts the three packages on the path
 from client.__main__ import app as site
+from client.commands.doctor import doctor as site_doctor
 from protocol.errors import ConcauseError, ExitCode
 from server.commands import (
     aggregator,
@@ -22,6 +24,7 @@ from server.commands import (
     sample,
     study,
 )
+from server.commands.doctor import doctor as coordinator_doctor
 
 HELP = """Fit one causal model across institutions that may not pool their records.
 
@@ -30,6 +33,7 @@ Exit codes: 0 done, 1 a fault of ours, 2 wrong input, 3 refused by policy, 4 ove
 130 stopped by you.
 """
 
+SITE, COORDINATOR = Path("site.toml"), Path("coordinator.toml")
 app = typer.Typer(
     name="concause",
     help=HELP,
@@ -51,6 +55,27 @@ app.command()(questions.mediate)
 app.command()(questions.counterfactual)
 app.command()(questions.sensitivity)
 app.command()(model.parameters)
+
+
+@app.command()
+def doctor(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="site.toml or coordinator.toml; else the one here."),
+    ] = None,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead.")
+    ] = False,
+) -> None:
+    """Check a site or a coordinator: every problem, its consequence, and how to fix it.
+
+    Ends with exit code 0 if all is well, 1 with warnings, 2 with errors.
+    """
+    path = config or next((p for p in (SITE, COORDINATOR) if p.exists()), SITE)
+    of_coordinator = path.exists() and "[coordinator]" in path.read_text(encoding="utf-8")
+    look = coordinator_doctor if of_coordinator else site_doctor
+    look(path, as_json=as_json)
 
 
 def main() -> NoReturn:
