@@ -7,11 +7,12 @@ RUN ?= build/demo
 DROP ?=
 AGGREGATORS ?=
 ONLY ?=
+EXTRAS ?= postgres
 QUICK ?=
 AIM ?=
 SECONDS ?= 30
 
-.PHONY: demo test bench fuzz soak lint types check wheel clean help
+.PHONY: demo test bench fuzz soak lint types check wheel wheelhouse clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +47,14 @@ types: $(VENV)/.test ## Strict types
 
 wheel: $(VENV)/.test ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+wheelhouse: wheel ## All wheels for an install without a network, and such an install (EXTRAS=postgres,spark)
+	rm -rf dist/wheelhouse build/air-gapped
+	$(BIN)/python -m pip download -q --disable-pip-version-check -c $(LOCK) -d dist/wheelhouse "$$(ls dist/concause-*.whl)[$(EXTRAS)]"
+	$(PYTHON) -m venv build/air-gapped
+	env -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL build/air-gapped/bin/python -m pip install -q --disable-pip-version-check --no-index --find-links dist/wheelhouse "concause[$(EXTRAS)]"
+	build/air-gapped/bin/concause site init somewhere --folder build/air-gapped/site --unit-column person
+	@echo "Installed without an index. Carry dist/wheelhouse along, and install with --no-index --find-links."
 
 clean: ## Remove what was built; keep the environment
 	rm -rf build dist

@@ -26,6 +26,10 @@ CREATE TABLE audit (
     written INTEGER NOT NULL DEFAULT 0
 )
 
+CREATE INDEX audit_by_time ON audit (at)
+
+CREATE INDEX audit_by_event ON audit (event)
+
 CREATE TRIGGER audit_never_changes BEFORE UPDATE OF number, line, hash, event, at, start ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END
 
@@ -58,11 +62,11 @@ class Audit:
     def last_time(self) -> int:
         """Return the latest time that any line since the last accepted clock has, else 0."""
         rows = self._database.rows(
-            "SELECT max(at) FROM audit WHERE number >= coalesce((SELECT max(number) FROM audit"
-            " WHERE event = ?), 0)",
+            "SELECT at FROM audit WHERE number >= coalesce((SELECT max(number) FROM audit"
+            " WHERE event = ?), 0) ORDER BY at DESC LIMIT 1",
             CLOCK_ACCEPTED,
         )
-        return int(rows[0][0] or 0)
+        return int(rows[0][0]) if rows else 0
 
     def record(self, event: Event, *, now: int) -> None:
         """Commit a line, with the transaction that it is in; `flush` brings it to the file."""

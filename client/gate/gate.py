@@ -123,8 +123,10 @@ class Gate:
             return encoded
 
     def checkpoint(self) -> bytes:
-        """Return the hash of the audit log's last line under the site's signature."""
-        return sign_checkpoint(self._memory.audit.head, self._member.key).encode()
+        """Return the signed hash of the audit log's last line; nothing if it cannot be read."""
+        with suppress(StorageError):
+            return sign_checkpoint(self._memory.audit.head, self._member.key).encode()
+        return b""
 
     def _check_memory(self, known: bytes, now: int) -> None:
         """Check that the site is at work, its clock right, and its memory the newest."""
@@ -140,8 +142,8 @@ class Gate:
         session, study = self._subject(body)
         code = error.code if isinstance(error, ConcauseError) else refusal.code
         noted = True
-        # A full disk must not turn a refusal into silence.
-        with suppress(StorageError):
+        # A full disk, or an audit log that was cut off, must not turn a refusal into silence.
+        with suppress(StorageError, PolicyError):
             noted = self._note_refusal(code, refusal.id, session, study, now)
         if noted:
             self._log_refusal(error, refusal, code, session, study)

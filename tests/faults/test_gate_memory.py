@@ -244,6 +244,18 @@ def test_audit_file_that_cannot_grow_keeps_the_answer_back(
     assert events(world)[1:] == ["round-joined", "refused", "gate-started", "round-lost"]
 
 
+@pytest.mark.parametrize("content", [b"", b"other\n" * 50])
+def test_audit_log_cut_off_while_the_gate_works_stops_it_with_fixed_words(
+    world: World, content: bytes
+) -> None:
+    gate = world.open(0)
+    (world.config(0).site.audit / "audit.jsonl").write_bytes(content)
+    for counter in (1, 2):
+        reply = gate.respond(invite(world, counter), now=NOW)
+        assert b"site-not-ready" in reply["refusal"]
+        assert b"audit" not in reply["refusal"]
+
+
 def test_yearly_cap_holds_for_any_365_days(world: World) -> None:
     world.set_policy(0, "[budget.study]", "[budget.year]\nrho = 0.06\n[budget.study]")
     year = read_policy(world.config(0).site.policy).caps.year
