@@ -4,6 +4,8 @@ Rows travel in Arrow batches, one after another, so that neither the driver nor 
 more than one at a time. Records must not change while they are read; the fingerprint tells.
 """
 
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -40,6 +42,8 @@ def session_at(master: str) -> Any:  # noqa: ANN401 - Spark's
         if master.startswith("local"):  # nothing of it listens to the network
             for name in ("spark.driver.host", "spark.driver.bindAddress"):
                 builder = builder.config(name, "127.0.0.1")
+            # Its workers run this Python, not whichever is first on the path.
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         return (
             builder.config("spark.ui.enabled", "false")
             .config("spark.sql.session.timeZone", "UTC")
