@@ -129,7 +129,7 @@ def _records(site: SiteConfig, _: int) -> Iterator[Finding]:
         yield good("records", f"{len(files)} file{'s' if len(files) > 1 else ''}")
         return
     with closing(open_origin(site.data)) as origin:
-        yield good("records", f"{site.data.database}: {len(origin.schema)} columns to read")
+        yield good("records", f"{site.data.database}: {len(origin.queries.schema)} columns to read")
 
 
 def _memory(site: SiteConfig, now: int) -> Iterator[Finding]:

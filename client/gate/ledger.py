@@ -212,11 +212,6 @@ class Ledger:
         """Return what was spent in the last 365 days, and what is promised."""
         return self._balance(_Part(since=now - YEAR_S), now)
 
-    def unfinished(self, session: SessionId) -> bool:
-        """Return whether a round holds a promise that is neither charged nor lapsed."""
-        query = f"SELECT 1 FROM ledger WHERE session = ? AND {_UNSETTLED}"  # noqa: S608
-        return bool(self._database.rows(query, session))
-
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries, oldest first."""
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM ledger ORDER BY number")  # noqa: S608

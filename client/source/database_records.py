@@ -30,11 +30,12 @@ class DatabaseRecords:
         self._engine = engine
         self._origin = origin
         self._columns = tuple(columns)
-        self._schema = {name: origin.schema[name] for name in columns}
+        self._schema = {name: origin.queries.schema[name] for name in columns}
         self._groups = 0
         self.rows: Rows = ibis.table(self._schema, name=SOURCE)
-        engine.promise(SOURCE, lambda: engine.take(origin.rows(self._columns), SOURCE))
-        engine.promise(_SAMPLED, lambda: engine.take(origin.sample(self._columns), _SAMPLED))
+        queries = origin.queries
+        self._promise(SOURCE, queries.rows(self._columns))
+        self._promise(_SAMPLED, queries.sample(self._columns))
 
     @property
     def is_fetched(self) -> bool:
@@ -51,7 +52,8 @@ class DatabaseRecords:
         """Return each combination of values of columns, under their aliases, and `times` of it."""
         self._groups += 1
         name = f"{_GROUPS}_{self._groups}"
-        self._engine.take(self._origin.groups(tuple(columns.values())), name)
+        statement = self._origin.queries.groups(tuple(columns.values()))
+        self._engine.take(self._origin.fetch(statement), name)
         types = {column: self._schema[column] for column in columns.values()}
         found = ibis.table({**types, TIMES: "int64"}, name=name)
         named = {alias: found[column] for alias, column in columns.items()}
@@ -65,6 +67,10 @@ class DatabaseRecords:
         rows, content = self._origin.fingerprint(self._columns)
         types = tuple((name, str(type_)) for name, type_ in self._schema.items())
         return Fingerprint(types, rows, (), content)
+
+    def _promise(self, name: str, statement: str) -> None:
+        take, fetch = self._engine.take, self._origin.fetch
+        self._engine.promise(name, lambda: take(fetch(statement), name))
 
     def close(self) -> None:
         """Let go of the database."""

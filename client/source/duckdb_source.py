@@ -87,7 +87,7 @@ class DuckDBSource:
                 opened.callback(origin.close)
                 wanted = columns_read(data, mapping, study)
                 if every_column:
-                    wanted |= frozenset(origin.schema.names)
+                    wanted |= frozenset(origin.queries.schema.names)
                 held = open_database(self._engine, origin, data, mapping, wanted)
             self._records = SiteRecords(self._engine, held, data, mapping)
             self._opened = opened.pop_all()

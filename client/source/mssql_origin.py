@@ -11,7 +11,7 @@ import ibis
 import pyarrow as pa
 from ibis.backends.sql.datatypes import MSSQLType
 
-from client.source.origin import Queries, travels_as_text
+from client.source.origin import Queries
 from protocol.errors import PolicyError, StorageError, UsageError
 
 _BATCH_ROWS = 65_536
@@ -58,29 +58,11 @@ class MssqlOrigin:
         self._table = table
         try:
             self._check_role()
-            self._known = self._read_schema()
+            schema = self._read_schema()
         except BaseException:
             self.close()
             raise
-        self._queries = Queries("mssql", table, ibis.schema(self._known))
-
-    @property
-    def schema(self) -> ibis.Schema:
-        """Return the table's columns, as their values arrive."""
-        text = ibis.dtype("string")
-        return ibis.schema({n: text if travels_as_text(t) else t for n, t in self._known.items()})
-
-    def rows(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of all rows, a batch at a time."""
-        return self._fetch(self._queries.rows(columns))
-
-    def sample(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of the first rows."""
-        return self._fetch(self._queries.sample(columns))
-
-    def groups(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return each combination of values, and how often it is there."""
-        return self._fetch(self._queries.groups(columns))
+        self.queries = Queries("mssql", table, ibis.schema(schema))
 
     def fingerprint(self, columns: Sequence[str]) -> tuple[int, str]:
         """Return the number of rows, and a number that changes with any of their values."""
@@ -118,11 +100,12 @@ class MssqlOrigin:
             )
         return {name: MSSQLType.from_string(type_) for name, type_ in rows}
 
-    def _fetch(self, query: str) -> pa.RecordBatchReader:
+    def fetch(self, statement: str) -> pa.RecordBatchReader:
+        """Return what a statement finds, a batch at a time."""
         with _errors():
-            cursor = self._connection.execute(query)
+            cursor = self._connection.execute(statement)
         names = [described[0] for described in cursor.description]
-        known = self.schema
+        known = self.queries.schema
         types = {n: known[n].to_pyarrow() if n in known.names else pa.int64() for n in names}
         schema = pa.schema(list(types.items()))
         return pa.RecordBatchReader.from_batches(schema, _batches(cursor, schema))

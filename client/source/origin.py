@@ -25,20 +25,12 @@ class Origin(Protocol):
     """
 
     @property
-    def schema(self) -> ibis.Schema:
-        """Return the table's columns, as their values arrive."""
+    def queries(self) -> "Queries":
+        """Return the statements for the table."""
         ...
 
-    def rows(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of all rows, a batch at a time."""
-        ...
-
-    def sample(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of some rows, at most `SAMPLE`."""
-        ...
-
-    def groups(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return each combination of values of these columns, and `TIMES` of it."""
+    def fetch(self, statement: str) -> pa.RecordBatchReader:
+        """Return what a statement finds, a batch at a time."""
         ...
 
     def fingerprint(self, columns: Sequence[str]) -> tuple[int, str]:
@@ -58,6 +50,11 @@ class Queries:
         database = outer[-1] if outer else None
         catalog = outer[0] if len(outer) > 1 else None
         self._dialect = dialect
+        text = ibis.dtype("string")
+        # The table's columns, as their values arrive.
+        self.schema = ibis.schema(
+            {name: text if travels_as_text(type_) else type_ for name, type_ in schema.items()}
+        )
         self._records: Rows = ibis.table(schema, name=name, catalog=catalog, database=database)
 
     def rows(self, columns: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import ibis
 import pyarrow as pa
 from ibis.backends.sql.datatypes import PostgresType
 
-from client.source.origin import Queries, travels_as_text
+from client.source.origin import Queries
 from protocol.errors import PolicyError, StorageError, UsageError
 
 _BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
@@ -73,35 +73,12 @@ class PostgresOrigin:
             with _errors():
                 self._begin()
             self._check_role()
-            self._schema = self._read_schema(table)
+            schema = self._read_schema(table)
         except BaseException:
             self.close()
             raise
         self._table = table
-        self._queries = Queries("postgres", table, self._schema)
-        self._arriving = ibis.schema(
-            {
-                name: ibis.dtype("string") if travels_as_text(type_) else type_
-                for name, type_ in self._schema.items()
-            }
-        )
-
-    @property
-    def schema(self) -> ibis.Schema:
-        """Return the table's columns, as their values arrive."""
-        return self._arriving
-
-    def rows(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of all rows, a batch at a time."""
-        return self._fetch(self._queries.rows(columns))
-
-    def sample(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of the first rows."""
-        return self._fetch(self._queries.sample(columns))
-
-    def groups(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return each combination of values, and how often it is there."""
-        return self._fetch(self._queries.groups(columns))
+        self.queries = Queries("postgres", table, schema)
 
     def fingerprint(self, columns: Sequence[str]) -> tuple[int, str]:
         """Return the number of rows, and the sum of 60 bits of SHA-256 of each row's values.
@@ -116,7 +93,7 @@ class PostgresOrigin:
             f"SELECT count(*), coalesce(sum(({number})::numeric), 0)::text "  # noqa: S608 - quoted
             f"FROM {_quoted_table(self._table)}"
         )
-        rows, total = self._fetch(query).read_all().to_pylist()[0].values()
+        rows, total = self.fetch(query).read_all().to_pylist()[0].values()
         return int(rows), str(total)
 
     def close(self) -> None:
@@ -131,7 +108,7 @@ class PostgresOrigin:
             cursor.execute(_BEGIN)
 
     def _check_role(self) -> None:
-        found = self._fetch(_MAY_WRITE).read_all()
+        found = self.fetch(_MAY_WRITE).read_all()
         if found.num_rows:
             raise PolicyError(
                 "database-role-may-write",
@@ -157,10 +134,11 @@ class PostgresOrigin:
             ) from error
         return ibis.schema(types)
 
-    def _fetch(self, query: str) -> pa.RecordBatchReader:
+    def fetch(self, statement: str) -> pa.RecordBatchReader:
+        """Return what a statement finds, a batch at a time."""
         with _errors():
             cursor = self._connection.cursor()
-            cursor.execute(query)
+            cursor.execute(statement)
             reader = cursor.fetch_record_batch()
             return pa.RecordBatchReader.from_batches(reader.schema, _batches(cursor, reader))
 

@@ -137,7 +137,7 @@ def open_database(
     Raises:
         UsageError: a derived column does not fit the table.
     """
-    own = tuple(origin.schema.names)
+    own = tuple(origin.queries.schema.names)
     needed = set(wanted) | set(data.window_columns)
     for name, text in {**data.derived, **mapping.derived}.items():
         needed |= columns_of(name, text, own)

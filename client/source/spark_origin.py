@@ -16,7 +16,7 @@ import pyarrow as pa
 from ibis.backends.sql.datatypes import PySparkType
 from ibis.config import Config
 
-from client.source.origin import Queries, travels_as_text
+from client.source.origin import Queries
 from protocol.errors import StorageError, UsageError
 
 _VIEW = "concause_records"
@@ -77,26 +77,7 @@ class SparkOrigin:
             field.name: PySparkType.from_string(field.dataType.simpleString())
             for field in frame.schema
         }
-        self._queries = Queries("pyspark", _VIEW, ibis.schema(known))
-        self._known = known
-
-    @property
-    def schema(self) -> ibis.Schema:
-        """Return the table's columns, as their values arrive."""
-        text = ibis.dtype("string")
-        return ibis.schema({n: text if travels_as_text(t) else t for n, t in self._known.items()})
-
-    def rows(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of all rows, a batch at a time."""
-        return self._fetch(self._queries.rows(columns))
-
-    def sample(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return these columns of the first rows."""
-        return self._fetch(self._queries.sample(columns))
-
-    def groups(self, columns: Sequence[str]) -> pa.RecordBatchReader:
-        """Return each combination of values, and how often it is there."""
-        return self._fetch(self._queries.groups(columns))
+        self.queries = Queries("pyspark", _VIEW, ibis.schema(known))
 
     def fingerprint(self, columns: Sequence[str]) -> tuple[int, str]:
         """Return the number of rows, and the sum of 60 bits of SHA-256 of each row's values."""
@@ -113,13 +94,14 @@ class SparkOrigin:
         with suppress(Exception):
             self._session.catalog.dropTempView(_VIEW)
 
-    def _fetch(self, query: str) -> pa.RecordBatchReader:
+    def fetch(self, statement: str) -> pa.RecordBatchReader:
+        """Return what a statement finds, a batch at a time."""
         with _errors(), warnings.catch_warnings():
             # Arrow alone is used, whatever Spark thinks of the pandas that is installed.
             warnings.simplefilter("ignore", FutureWarning)
             from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
-            frame = self._session.sql(query)
+            frame = self._session.sql(statement)
             schema = to_arrow_schema(frame.schema)
             serialised = frame.mapInArrow(_serialiser(), f"{_BATCH} binary")
         return pa.RecordBatchReader.from_batches(schema, _batches(serialised, schema))
