@@ -16,6 +16,7 @@ from client.commands.output import (
     KeyPath,
     moment,
     needed_key,
+    read_file,
     show,
 )
 from client.gate.audit import LOG_FILE
@@ -41,7 +42,7 @@ LogPath = Annotated[
 def show_log(config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False) -> None:
     """Show what was decided, asked, refused and released here, oldest first."""
     site = read_site_config(config)
-    lines = read_lines(_read(site.site.audit / LOG_FILE))
+    lines = read_lines(read_file(site.site.audit / LOG_FILE))
     document = {"lines": [json.loads(line.encoded) for line in lines]}
     show(document, _table(lines) if lines else "No entries yet.", as_json=as_json)
 
@@ -76,7 +77,7 @@ def verify(  # noqa: PLR0913 - one option per thing to compare with
     the file and --trust; nothing else of the site is read.
     """
     path = log or read_site_config(config).site.audit / LOG_FILE
-    lines = read_lines(_read(path))
+    lines = read_lines(read_file(path))
     kept = list(checkpoint or ())
     if kept:
         trusted = [parse_public_key(text) for text in trust or ()] or _trusted(config)
@@ -150,7 +151,7 @@ def _checkpoint_document(checkpoint: Checkpoint, signer: PublicKey) -> bytes:
 
 def _read_checkpoint(path: Path, trusted: list[PublicKey]) -> Checkpoint:
     try:
-        document: Any = json.loads(_read(path))
+        document: Any = json.loads(read_file(path))
         encoded = bytes.fromhex(document["checkpoint"])
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(
@@ -164,17 +165,6 @@ def _read_checkpoint(path: Path, trusted: list[PublicKey]) -> Checkpoint:
         f"The checkpoint in {path} is by none of the keys that count here.",
         "Give the public key of who signed it with --trust, if you know whose it is.",
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            "file-not-readable",
-            f"Expected to read {path}, found no file that can be read.",
-            "Check the path and your permissions.",
-        ) from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import tomlkit
 import typer
 
-from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, show
+from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, read_file, show
 from client.gate.chain import Event
 from client.gate.decisions import someone
 from client.gate.keys import load_key
@@ -61,7 +61,7 @@ def install(
     again for each new welcome.
     """
     site = read_site_config(config)
-    content = _read(welcome_file)
+    content = read_file(welcome_file)
     check_fingerprint(content, given)
     welcome = read_welcome(content)
     _check_own(site, welcome)
@@ -141,17 +141,6 @@ def _policy(site: SiteConfig, welcome: Welcome) -> str:
             f'Write roster = "{welcome.roster.hash.hex()}" there, above the first table.',
         )
     return text
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            "file-not-readable",
-            f"Expected to read {path}, found no file that can be read.",
-            "Check the path.",
-        ) from error
 
 
 def _write(path: Path, content: bytes) -> None:

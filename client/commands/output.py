@@ -96,6 +96,22 @@ def facts(title: str, rows: Mapping[str, str]) -> Table:
     return table
 
 
+def read_file(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        UsageError: there is none that can be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "file-not-readable",
+            f"Expected to read {path}, found no file that can be read.",
+            "Check the path and your permissions.",
+        ) from error
+
+
 def read_study(path: Path) -> Study:
     """Return the study in a TOML file.
 

@@ -291,6 +291,12 @@ def truncate(home: Path) -> None:
     (home / "audit" / "audit.jsonl").write_bytes(b"")
 
 
+def dismiss(home: Path) -> None:
+    policy = tomlkit.parse((home / "policy.toml").read_text())
+    policy.pop("people")
+    (home / "policy.toml").write_text(tomlkit.dumps(policy))
+
+
 def let_in(name: str, mode: int) -> Callable[[Path], None]:
     return lambda home: (home / name).chmod(mode)
 
@@ -302,6 +308,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, int]] = {
     "no roster": (lambda home: (home / "roster.json").unlink(), "roster", 2),
     "no records": (lambda home: (home / "records.parquet").unlink(), "records", 2),
     "an audit log cut off": (truncate, "memory", 2),
+    "nobody who may approve": (dismiss, "people", 2),
     "a pause": (pause, "memory", 1),
 }
 

@@ -174,6 +174,14 @@ def test_key_that_is_taken_from_a_person_takes_their_signature_with_it(world: Wo
     assert asked(world) == ""
 
 
+def test_people_who_change_roles_have_to_sign_again(world: World) -> None:
+    policy = world.config(0).site.policy
+    text = policy.read_text()
+    swapped = text.replace('"steward"', '"x"').replace('"privacy-officer"', '"steward"')
+    policy.write_text(swapped.replace('"x"', '"privacy-officer"'))
+    assert asked(world) == "approver-of-other-role"
+
+
 def test_one_persons_new_key_leaves_what_others_signed(world: World) -> None:
     world.set_policy(0, public_key(key("auditor")).hex(), public_key(key("new auditor")).hex())
     assert asked(world) == ""

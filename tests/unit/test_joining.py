@@ -13,7 +13,7 @@ from client.gate.keys import load_key
 from client.gate.policy import read_policy
 from client.gate.site_config import read_roster, read_site_config
 from protocol import canonical
-from protocol.errors import ConcauseError, PeerError, PolicyError, StorageError, UsageError
+from protocol.errors import PeerError, PolicyError, StorageError, UsageError
 from protocol.membership import (
     JoinRequest,
     Welcome,
@@ -126,9 +126,7 @@ def test_one_more_site_leaves_the_others_keys_and_they_install_the_new_roster(
 def test_key_of_a_site_is_replaced_only_on_purpose(place: Place) -> None:
     for name in NAMES:
         place.join(name)
-    old = place.home("north") / "keys" / "site.key"
     fresh = place.home("south") / "keys" / "site.key"
-    old.write_bytes(old.read_bytes())
     run(site_app, "init", "north", "--folder", place.folder / "anew", "--unit-column", "person")
     asked = place.folder / "anew.request"
     config = place.folder / "anew" / "site.toml"
@@ -246,10 +244,31 @@ def test_welcome_edited_in_any_field_is_refused(field: str) -> None:
         read_welcome(canonical.encode({**document, field: edited}))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", REQUEST])
-def test_what_is_no_welcome_is_refused(content: bytes) -> None:
-    with pytest.raises(ConcauseError):
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "not-json"),
+        (b"{}", "other-document"),
+        (b"[]", "other-document"),
+        (REQUEST, "other-document"),
+    ],
+)
+def test_what_is_no_welcome_is_refused(content: bytes, code: str) -> None:
+    with pytest.raises(UsageError) as refused:
         read_welcome(content)
+    assert refused.value.code == code
+
+
+def test_policy_without_a_place_for_the_roster_is_left_alone(place: Place) -> None:
+    path, read_out = place.approve("north")
+    policy = place.home("north") / "policy.toml"
+    bare = 'format = "concause-policy/1"\n'
+    policy.write_text(bare)
+    with pytest.raises(UsageError) as refused:
+        place.site("north", "install", path, "--fingerprint", read_out)
+    assert refused.value.code == "policy-not-written"
+    assert policy.read_text() == bare
+    assert not (place.home("north") / "roster.json").exists()
 
 
 def test_welcome_by_another_than_the_coordinator_is_refused() -> None:

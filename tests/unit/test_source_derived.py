@@ -171,13 +171,22 @@ def test_rows_outside_the_dates_are_not_seen(tmp_path: Path) -> None:
     assert refused.value.code == "date-column-missing"
 
 
-def test_all_that_a_mapping_does_is_in_its_hash(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "counts"),
+    [
+        ({"derived": {"a": "b"}}, True),
+        ({"date_column": "seen", "from_date": "2020-01-01"}, True),
+        ({"unit_column": "person"}, True),
+        ({"path": "moved.csv"}, False),
+        ({"threads": 8}, False),
+    ],
+)
+def test_what_decides_what_a_record_is_is_part_of_an_approval(
+    setting: dict[str, object], *, counts: bool
+) -> None:
     base = SiteData(path="x.csv")
-    other = SiteData(path="x.csv", derived={"a": "b"})
-    assert base.model_dump(mode="json", exclude={"path"}) != other.model_dump(
-        mode="json", exclude={"path"}
-    )
-    assert tmp_path.exists()
+    other = SiteData.model_validate({"path": "x.csv", **setting})
+    assert (base.meaning != other.meaning) is counts
 
 
 def lines(path: Path, rows: list[object]) -> Path:
