@@ -24,9 +24,9 @@ from protocol.checkup import Finding, Health, certificate_findings, looked, wors
 from protocol.errors import UsageError
 from server.commands.coordinator import app as coordinator_app
 from server.membership.authority import Authority
-from tests.unit.test_joining import Place, place
+from tests.support.joining_place import Place, place
 
-assert place  # a fixture
+FIXTURES = (place,)  # found by its name
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 Server = Callable[[socket.socket], None]

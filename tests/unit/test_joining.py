@@ -1,12 +1,8 @@
 """Joining a consortium: request, welcome and fingerprint, by the commands of both sides."""
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from client.__main__ import app as site_app
 from client.gate.keys import load_key
@@ -24,64 +20,10 @@ from protocol.membership import (
 )
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.signing import public_key
-from server.commands.coordinator import app as coordinator_app
+from tests.support.joining_place import NAMES, Place, place, run
 from tests.support.site_world import key
 
-NAMES = ("north", "south")
-
-
-def run(app: Any, *arguments: object) -> dict[str, Any]:
-    """Return the JSON that a command prints; what it raises is raised."""
-    argv = [*map(str, arguments), "--json"]
-    done = CliRunner().invoke(app, argv, catch_exceptions=False)
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
-
-
-@dataclass(frozen=True)
-class Place:
-    """A coordinator and two sites, none of which has joined."""
-
-    folder: Path
-
-    def site(self, name: str, verb: str, *arguments: object) -> dict[str, Any]:
-        return run(site_app, verb, *arguments, "--config", self.home(name) / "site.toml")
-
-    def coordinator(self, verb: str, *arguments: object) -> dict[str, Any]:
-        config = self.folder / "coordinator" / "coordinator.toml"
-        return run(coordinator_app, verb, *arguments, "--config", config)
-
-    def home(self, name: str) -> Path:
-        return self.folder / name
-
-    def request(self, name: str) -> Path:
-        path = self.folder / f"{name}.request"
-        self.site(name, "request", "--out", path, "--contact", "it@example.org")
-        return path
-
-    def approve(self, name: str, *options: object) -> tuple[Path, str]:
-        """Have a site ask and be approved; return its welcome and the fingerprint."""
-        path = self.folder / f"{name}.welcome"
-        done = self.coordinator("approve", self.request(name), "--yes", "--out", path, *options)
-        return path, done["fingerprint"]
-
-    def join(self, name: str) -> None:
-        path, read_out = self.approve(name)
-        self.site(name, "install", path, "--fingerprint", read_out)
-
-    def roster(self, name: str) -> list[str]:
-        config = read_site_config(self.home(name) / "site.toml")
-        return [member.name for member in read_roster(config.site.roster).sites]
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    run(coordinator_app, "init", "testers", "--folder", tmp_path / "coordinator")
-    place = Place(tmp_path)
-    place.coordinator("authority", "--host", "coordinator.example.org")
-    for name in NAMES:
-        run(site_app, "init", name, "--folder", place.home(name), "--unit-column", "person")
-    return place
+FIXTURES = (place,)  # found by its name
 
 
 def test_a_site_joins_and_trusts_what_the_welcome_brought(place: Place) -> None:
@@ -212,7 +154,11 @@ def test_certificates_are_renewed_without_new_trust(place: Place) -> None:
 ROSTER = Roster(
     "testers", public_key(key("coordinator")), (RosterSite("north", public_key(key("n"))),)
 )
+
+
 REQUEST = JoinRequest("north", public_key(key("n")), "").signed(key("n"))
+
+
 WELCOME = Welcome("north", ROSTER, "a:1", "").signed(key("coordinator"))
 
 

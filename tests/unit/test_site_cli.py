@@ -1,21 +1,16 @@
 """The `concause site` commands, from an empty folder to a ledger, on real records."""
 
-import json
 import socket
 import urllib.request
-from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from time import time
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tomlkit
-from click.testing import Result
 from typer.testing import CliRunner
 
 from client.__main__ import app
@@ -23,127 +18,15 @@ from client.gate.gate import Gate
 from client.gate.keys import create_key, load_key
 from client.gate.ledger import Kind
 from client.gate.opening import open_gate
-from client.gate.site_config import SiteConfig, read_roster, read_site_config
+from client.gate.site_config import read_site_config
 from protocol.errors import PolicyError, StorageError, UsageError
-from protocol.privacy.plan import compile_plan
-from protocol.secagg.descriptor import Descriptor, sign_descriptor
-from protocol.secagg.messages import Invitation, encode_message
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.signing import public_key
-from protocol.study.document import parse_study
+from tests.support.site_place import COST, RECORDS, Place, gate, invitation, place, set_up
 from tests.support.site_supernode import free_port
 from tests.support.site_world import STUDY, entries, key
 
-RECORDS = {"a": [0, 1, 1, 0, 1], "b": [1, 1, 0, 0, 1], "person": [1, 2, 3, 4, 5]}
-PEOPLE = {
-    "steward": "Ada",
-    "privacy-officer": "Ben",
-    "administrator": "Cleo",
-    "auditor": "Dan",
-}
-APPROVING = ("steward", "privacy-officer")
-COST = compile_plan(parse_study(STUDY)).rho
-
-
-@dataclass(frozen=True)
-class Place:
-    """A site that was set up by hand, as its administrator would."""
-
-    folder: Path
-
-    @property
-    def settings(self) -> Path:
-        return self.folder / "site.toml"
-
-    @property
-    def study(self) -> Path:
-        return self.folder / "study.toml"
-
-    @property
-    def config(self) -> SiteConfig:
-        return read_site_config(self.settings)
-
-    def run(self, *arguments: str, stdin: str = "") -> Result:
-        """Run a command on this site; what it raises is raised."""
-        argv = [*arguments, "--config", str(self.settings)]
-        return CliRunner().invoke(app, argv, input=stdin, catch_exceptions=False)
-
-    def document(self, *arguments: str) -> dict[str, Any]:
-        """Return the JSON that a command prints."""
-        document: dict[str, Any] = json.loads(self.run(*arguments, "--json").stdout)
-        return document
-
-    def key(self, role: str) -> str:
-        """Return where the key of someone with this role is."""
-        return str(self.folder / "keys" / f"{role}.key")
-
-    def approve(self, *options: str, by: Sequence[str] = APPROVING) -> list[Result]:
-        """Sign the study, one person after another."""
-        study = str(self.study)
-        return [
-            self.run("approve", study, "--yes", "--key", self.key(role), *options) for role in by
-        ]
-
-    def edit(self, name: str, **settings: Any) -> None:
-        """Change top-level settings of one of the site's files."""
-        path = self.folder / name
-        document = tomlkit.parse(path.read_text())
-        document.update(settings)
-        path.write_text(tomlkit.dumps(document))
-
-
-def set_up(folder: Path, *options: str) -> Result:
-    argv = ["init", "north", "--folder", str(folder), "--insecure", *options]
-    return CliRunner().invoke(app, argv, catch_exceptions=False)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """Return a site with records, roster, study, and a policy that allows it."""
-    folder = tmp_path / "north"
-    made = json.loads(set_up(folder, "--unit-column", "person", "--json").stdout)
-    pq.write_table(pa.table(RECORDS), folder / "records.parquet")
-    members = [RosterSite("north", public_key(load_key(folder / "keys" / "site.key")))]
-    members += [RosterSite(name, public_key(key(name))) for name in ("east", "west")]
-    roster = Roster("testers", public_key(key("coordinator")), tuple(members))
-    assert made["public_key"] == roster.sites[0].key.hex()
-    (folder / "roster.json").write_bytes(roster.canonical)
-    (folder / "study.toml").write_text(STUDY)
-    place = Place(folder)
-    for role, name in PEOPLE.items():
-        place.run("person", name, "--role", role, "--key", place.key(role))
-    place.edit(
-        "policy.toml",
-        roster=roster.hash.hex(),
-        aggregation=["masking"],
-        cohort={"n_min": 3, "noise_shares": 3},
-        budget={"lifetime": {"rho": 0.1}, "study": {"rho": 0.1}},
-    )
-    return place
-
-
-@pytest.fixture
-def gate(place: Place) -> Iterator[Gate]:
-    with closing(open_gate(place.config, now=int(time()))) as gate:
-        yield gate
-
-
-def invitation(place: Place) -> bytes:
-    study = parse_study(STUDY)
-    plan = compile_plan(study)
-    descriptor = Descriptor(
-        counter=1,
-        roster_hash=read_roster(place.config.site.roster).hash,
-        study_hash=study.hash,
-        plan_hash=plan.hash,
-        length=plan.length,
-        narrow=plan.layout.narrow,
-        threshold=study.cohort.threshold,
-        n_min=study.cohort.n_min,
-        colluders=study.cohort.tolerated_colluders,
-        deadline=int(time()) + 600,
-    )
-    return encode_message(Invitation(sign_descriptor(descriptor, key("coordinator"))))
+FIXTURES = (place, gate)  # found by their names
 
 
 def test_new_site_is_closed_to_others_and_allows_nothing(tmp_path: Path) -> None:
@@ -287,150 +170,6 @@ def test_approval_without_any_key_is_refused(place: Place) -> None:
     with pytest.raises(UsageError) as refused:
         place.run("approve", str(place.study), "--yes")
     assert refused.value.code == "key-needed"
-
-
-@pytest.mark.parametrize("role", ["administrator", "auditor"])
-def test_who_does_not_approve_is_told_so_before_anything_is_read(place: Place, role: str) -> None:
-    with pytest.raises(PolicyError) as refused:
-        place.approve(by=[role])
-    assert refused.value.code == "role-not-allowed"
-
-
-def test_who_signs_second_with_other_terms_begins_anew(place: Place) -> None:
-    place.approve(by=["steward"])
-    (second,) = place.approve("--rho-cap", "0.09", by=["privacy-officer"])
-    assert "It still waits for: data steward." in second.stdout
-    (third,) = place.approve(by=["steward"])
-    assert "The study is approved." in third.stdout
-    assert place.document("status")["approvals"][0]["standing"]["rho_cap"] == "9/100"
-
-
-def test_review_says_in_words_what_is_asked_and_signs_nothing(place: Place) -> None:
-    page = place.run("review", str(place.study)).stdout
-    for words in (
-        "WHO ASKS\nThe testers",
-        "9 integers",
-        "they could be at most",
-        "(north, east, west)",
-        "What is spent never comes back",
-        "- Is every variable above needed",
-    ):
-        assert words in page
-    assert place.document("status")["approvals"] == []
-
-
-def test_pages_are_written_for_a_browser(place: Place) -> None:
-    for command in ("review", "check"):
-        path = place.folder / f"{command}.html"
-        place.run(command, str(place.study), "--html", str(path))
-        text = path.read_text()
-        assert "<html" in text
-        assert "http" not in text.replace("http-equiv", "")  # it fetches nothing
-
-
-def test_person_needs_a_name_and_key_of_their_own(place: Place) -> None:
-    before = (place.folder / "policy.toml").read_text()
-    for name, role in (("Ada", "auditor"), ("Eve", "steward")):
-        with pytest.raises(UsageError, match="must not share"):
-            place.run("person", name, "--role", role, "--key", place.key("steward"))
-    with pytest.raises(UsageError, match="must not share"):
-        place.run("person", "Ada", "--role", "auditor", "--key", place.key("new"))
-    assert not Path(place.key("new")).exists()
-    assert (place.folder / "policy.toml").read_text() == before
-
-
-def test_key_of_a_person_is_replaced_and_the_old_one_is_void(place: Place, gate: Gate) -> None:
-    place.approve()
-    new = str(place.folder / "keys" / "new.key")
-    place.run("person", "Ben", "--role", "privacy-officer", "--key", new, "--replace")
-    with pytest.raises(PolicyError) as refused:
-        gate.answer(invitation(place), now=int(time()))
-    assert refused.value.code == "approver-unknown"
-    place.approve(by=["steward"])
-    place.run("approve", str(place.study), "--yes", "--key", new)
-    assert "body" in gate.respond(invitation(place), now=int(time()))
-
-
-def test_pause_withdrawal_and_their_end_as_commands(place: Place, gate: Gate) -> None:
-    place.approve()
-    assert place.document("pause", "--why", "audit week")["paused"] is True
-    assert "PAUSED" in place.run("status").stdout
-    with pytest.raises(UsageError) as unkeyed:
-        place.run("resume")
-    assert unkeyed.value.code == "key-needed"
-    place.run("resume", "--key", place.key("administrator"))
-    place.run("withdraw", str(place.study), "--key", place.key("steward"), "--why", "ethics vote")
-    with pytest.raises(PolicyError) as refused:
-        gate.answer(invitation(place), now=int(time()))
-    assert refused.value.code == "approval-withdrawn"
-    place.run("accept-clock", "--key", place.key("administrator"))
-    told = [(line["event"], line["who"], line.get("why")) for line in audit_lines(place)]
-    assert ("approval-withdrawn", "Ada (data steward)", "ethics vote") in told
-    assert told[-4][0] == "paused"
-    assert told[-4][1].endswith("(no key)")
-
-
-def audit_lines(place: Place) -> list[dict[str, Any]]:
-    argv = ["audit", "show", "--config", str(place.settings), "--json"]
-    found = CliRunner().invoke(app, argv, catch_exceptions=False)
-    lines: list[dict[str, Any]] = json.loads(found.stdout)["lines"]
-    return lines
-
-
-def test_study_to_withdraw_is_named_by_file_or_hash(place: Place) -> None:
-    place.approve()
-    place.run("withdraw", parse_study(STUDY).hash.hex())
-    with pytest.raises(UsageError) as refused:
-        place.run("withdraw", "tiny")
-    assert refused.value.code == "study-unknown"
-
-
-def test_envelope_admits_what_is_inside_it(place: Place, gate: Gate) -> None:
-    study = str(place.study)
-    with pytest.raises(PolicyError) as missing:
-        place.run("admit", study)
-    assert missing.value.code == "envelope-missing"
-    wishes = place.folder / "envelope.toml"
-    wishes.write_text(
-        'format = "concause-envelope/1"\nauthors = ["The testers"]\nvariables = ["a", "b"]\n'
-        "rho_study = 0.05\nrho_total = 0.08\nexpires = 2090-01-01\n"
-    )
-    for role, waits in (("steward", "waits for: privacy officer"), ("privacy-officer", "holds")):
-        done = place.run("envelope", str(wishes), "--yes", "--key", place.key(role))
-        assert waits in done.stdout
-    place.run("admit", study)
-    assert "body" in gate.respond(invitation(place), now=int(time()))
-    assert place.document("status")["approvals"][0]["standing"]["by"] == ["envelope"]
-
-
-def test_audit_log_is_exported_and_verified_by_someone_without_the_site(
-    place: Place, gate: Gate, tmp_path: Path
-) -> None:
-    place.approve()
-    gate.respond(invitation(place), now=int(time()))
-    run = CliRunner()
-    copy, seal = str(tmp_path / "log.jsonl"), str(tmp_path / "auditor.checkpoint")
-    config = ["--config", str(place.settings)]
-    exported = run.invoke(app, ["audit", "export", copy, *config, "--json"], catch_exceptions=False)
-    trusted = ["--trust", json.loads(exported.stdout)["public_key"]]
-    check = ["audit", "verify", copy, "--checkpoint", f"{copy}.checkpoint"]
-    done = run.invoke(app, [*check, *trusted], catch_exceptions=False)
-    assert "holds 1 checkpoints" in done.stdout
-    with pytest.raises(PolicyError) as stranger:
-        run.invoke(app, [*check, "--trust", "00" * 32], catch_exceptions=False)
-    assert stranger.value.code == "checkpoint-not-trusted"
-    Path(copy).write_bytes(b"".join(Path(copy).read_bytes().splitlines(keepends=True)[:-1]))
-    with pytest.raises(PolicyError) as cut:
-        run.invoke(app, [*check, *trusted], catch_exceptions=False)
-    assert cut.value.code == "audit-truncated"
-    attest = ["audit", "verify", *config, "--attest", seal, "--key", place.key("auditor")]
-    assert run.invoke(app, attest, catch_exceptions=False).exit_code == 0
-    gate.respond(b"more", now=int(time()))
-    held = run.invoke(app, ["audit", "verify", *config, "--checkpoint", seal])
-    assert "holds 1 checkpoints" in held.stdout
-    with pytest.raises(StorageError) as taken:
-        run.invoke(app, ["audit", "export", copy, *config], catch_exceptions=False)
-    assert taken.value.code == "file-not-writable"
 
 
 def test_mapping_is_proposed_and_not_written(place: Place) -> None:

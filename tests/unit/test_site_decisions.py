@@ -1,0 +1,167 @@
+"""What people of a site decide at a terminal: signing, reviewing, stopping, and its audit log."""
+
+import json
+from pathlib import Path
+from time import time
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from client.__main__ import app
+from client.gate.gate import Gate
+from protocol.errors import PolicyError, StorageError, UsageError
+from protocol.study.document import parse_study
+from tests.support.site_place import (
+    Place,
+    gate,
+    invitation,
+    place,
+)
+from tests.support.site_world import STUDY
+
+FIXTURES = (place, gate)  # found by their names
+
+
+@pytest.mark.parametrize("role", ["administrator", "auditor"])
+def test_who_does_not_approve_is_told_so_before_anything_is_read(place: Place, role: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        place.approve(by=[role])
+    assert refused.value.code == "role-not-allowed"
+
+
+def test_who_signs_second_with_other_terms_begins_anew(place: Place) -> None:
+    place.approve(by=["steward"])
+    (second,) = place.approve("--rho-cap", "0.09", by=["privacy-officer"])
+    assert "It still waits for: data steward." in second.stdout
+    (third,) = place.approve(by=["steward"])
+    assert "The study is approved." in third.stdout
+    assert place.document("status")["approvals"][0]["standing"]["rho_cap"] == "9/100"
+
+
+def test_review_says_in_words_what_is_asked_and_signs_nothing(place: Place) -> None:
+    page = place.run("review", str(place.study)).stdout
+    for words in (
+        "WHO ASKS\nThe testers",
+        "9 integers",
+        "they could be at most",
+        "(north, east, west)",
+        "What is spent never comes back",
+        "- Is every variable above needed",
+    ):
+        assert words in page
+    assert place.document("status")["approvals"] == []
+
+
+def test_pages_are_written_for_a_browser(place: Place) -> None:
+    for command in ("review", "check"):
+        path = place.folder / f"{command}.html"
+        place.run(command, str(place.study), "--html", str(path))
+        text = path.read_text()
+        assert "<html" in text
+        assert "http" not in text.replace("http-equiv", "")  # it fetches nothing
+
+
+def test_person_needs_a_name_and_key_of_their_own(place: Place) -> None:
+    before = (place.folder / "policy.toml").read_text()
+    for name, role in (("Ada", "auditor"), ("Eve", "steward")):
+        with pytest.raises(UsageError, match="must not share"):
+            place.run("person", name, "--role", role, "--key", place.key("steward"))
+    with pytest.raises(UsageError, match="must not share"):
+        place.run("person", "Ada", "--role", "auditor", "--key", place.key("new"))
+    assert not Path(place.key("new")).exists()
+    assert (place.folder / "policy.toml").read_text() == before
+
+
+def test_key_of_a_person_is_replaced_and_the_old_one_is_void(place: Place, gate: Gate) -> None:
+    place.approve()
+    new = str(place.folder / "keys" / "new.key")
+    place.run("person", "Ben", "--role", "privacy-officer", "--key", new, "--replace")
+    with pytest.raises(PolicyError) as refused:
+        gate.answer(invitation(place), now=int(time()))
+    assert refused.value.code == "approver-unknown"
+    place.approve(by=["steward"])
+    place.run("approve", str(place.study), "--yes", "--key", new)
+    assert "body" in gate.respond(invitation(place), now=int(time()))
+
+
+def test_pause_withdrawal_and_their_end_as_commands(place: Place, gate: Gate) -> None:
+    place.approve()
+    assert place.document("pause", "--why", "audit week")["paused"] is True
+    assert "PAUSED" in place.run("status").stdout
+    with pytest.raises(UsageError) as unkeyed:
+        place.run("resume")
+    assert unkeyed.value.code == "key-needed"
+    place.run("resume", "--key", place.key("administrator"))
+    place.run("withdraw", str(place.study), "--key", place.key("steward"), "--why", "ethics vote")
+    with pytest.raises(PolicyError) as refused:
+        gate.answer(invitation(place), now=int(time()))
+    assert refused.value.code == "approval-withdrawn"
+    place.run("accept-clock", "--key", place.key("administrator"))
+    told = [(line["event"], line["who"], line.get("why")) for line in audit_lines(place)]
+    assert ("approval-withdrawn", "Ada (data steward)", "ethics vote") in told
+    assert told[-4][0] == "paused"
+    assert told[-4][1].endswith("(no key)")
+
+
+def audit_lines(place: Place) -> list[dict[str, Any]]:
+    argv = ["audit", "show", "--config", str(place.settings), "--json"]
+    found = CliRunner().invoke(app, argv, catch_exceptions=False)
+    lines: list[dict[str, Any]] = json.loads(found.stdout)["lines"]
+    return lines
+
+
+def test_study_to_withdraw_is_named_by_file_or_hash(place: Place) -> None:
+    place.approve()
+    place.run("withdraw", parse_study(STUDY).hash.hex())
+    with pytest.raises(UsageError) as refused:
+        place.run("withdraw", "tiny")
+    assert refused.value.code == "study-unknown"
+
+
+def test_envelope_admits_what_is_inside_it(place: Place, gate: Gate) -> None:
+    study = str(place.study)
+    with pytest.raises(PolicyError) as missing:
+        place.run("admit", study)
+    assert missing.value.code == "envelope-missing"
+    wishes = place.folder / "envelope.toml"
+    wishes.write_text(
+        'format = "concause-envelope/1"\nauthors = ["The testers"]\nvariables = ["a", "b"]\n'
+        "rho_study = 0.05\nrho_total = 0.08\nexpires = 2090-01-01\n"
+    )
+    for role, waits in (("steward", "waits for: privacy officer"), ("privacy-officer", "holds")):
+        done = place.run("envelope", str(wishes), "--yes", "--key", place.key(role))
+        assert waits in done.stdout
+    place.run("admit", study)
+    assert "body" in gate.respond(invitation(place), now=int(time()))
+    assert place.document("status")["approvals"][0]["standing"]["by"] == ["envelope"]
+
+
+def test_audit_log_is_exported_and_verified_by_someone_without_the_site(
+    place: Place, gate: Gate, tmp_path: Path
+) -> None:
+    place.approve()
+    gate.respond(invitation(place), now=int(time()))
+    run = CliRunner()
+    copy, seal = str(tmp_path / "log.jsonl"), str(tmp_path / "auditor.checkpoint")
+    config = ["--config", str(place.settings)]
+    exported = run.invoke(app, ["audit", "export", copy, *config, "--json"], catch_exceptions=False)
+    trusted = ["--trust", json.loads(exported.stdout)["public_key"]]
+    check = ["audit", "verify", copy, "--checkpoint", f"{copy}.checkpoint"]
+    done = run.invoke(app, [*check, *trusted], catch_exceptions=False)
+    assert "holds 1 checkpoints" in done.stdout
+    with pytest.raises(PolicyError) as stranger:
+        run.invoke(app, [*check, "--trust", "00" * 32], catch_exceptions=False)
+    assert stranger.value.code == "checkpoint-not-trusted"
+    Path(copy).write_bytes(b"".join(Path(copy).read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(PolicyError) as cut:
+        run.invoke(app, [*check, *trusted], catch_exceptions=False)
+    assert cut.value.code == "audit-truncated"
+    attest = ["audit", "verify", *config, "--attest", seal, "--key", place.key("auditor")]
+    assert run.invoke(app, attest, catch_exceptions=False).exit_code == 0
+    gate.respond(b"more", now=int(time()))
+    held = run.invoke(app, ["audit", "verify", *config, "--checkpoint", seal])
+    assert "holds 1 checkpoints" in held.stdout
+    with pytest.raises(StorageError) as taken:
+        run.invoke(app, ["audit", "export", copy, *config], catch_exceptions=False)
+    assert taken.value.code == "file-not-writable"
