@@ -66,14 +66,14 @@ def install(
     welcome = read_welcome(content)
     _check_own(site, welcome)
     settings, policy = _settings(config, welcome), _policy(site, welcome)
+    event = Event(event="roster-installed", who=someone(None), hash=welcome.roster.hash.hex())
+    with closing(open_memory(site.site.folder, site.site.audit)) as memory:
+        memory.note(event, now=int(time()))
     if welcome.root_certificates:
         (config.absolute().parent / ROOT).write_text(welcome.root_certificates, encoding="utf-8")
     site.site.roster.write_bytes(welcome.roster.canonical)
     site.site.policy.write_text(policy, encoding="utf-8")
     config.write_text(settings, encoding="utf-8")
-    with closing(open_memory(site.site.folder, site.site.audit)) as memory, memory.transaction():
-        event = Event(event="roster-installed", who=someone(None), hash=welcome.roster.hash.hex())
-        memory.audit.record(event, now=int(time()))
     names = [member.name for member in welcome.roster.sites]
     document = {
         "roster": welcome.roster.name,

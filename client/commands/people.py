@@ -1,13 +1,18 @@
 """`concause site person`: a key for someone of the site, and their line in the policy."""
 
+from contextlib import closing
 from pathlib import Path
+from time import time
 from typing import Annotated
 
 import tomlkit
 import typer
 
 from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, show
+from client.gate.chain import Event
+from client.gate.decisions import someone
 from client.gate.keys import create_key, load_key
+from client.gate.memory import open_memory
 from client.gate.people import Person, Role
 from client.gate.policy import Policy, read_policy
 from client.gate.settings import parse_settings
@@ -32,7 +37,8 @@ def person(
     Keep the keys apart: whoever has both can approve alone. To take a role away, remove the person
     from policy.toml; what they signed alone does not stand any more.
     """
-    path = read_site_config(config).site.policy
+    site = read_site_config(config)
+    path = site.site.policy
     policy = read_policy(path)
     signing_key = load_key(key) if key.exists() else None
     others = [each for each in policy.people if not (replace and each.name == name)]
@@ -40,7 +46,13 @@ def person(
         _check(path, others, Person(name=name, role=role, key="0" * 64))
         signing_key = create_key(key)
     added = Person(name=name, role=role, key=public_key(signing_key).hex())
-    path.write_text(_check(path, others, added), encoding="utf-8")
+    text = _check(path, others, added)
+    event = Event(
+        event="person-named", who=someone(None), hash=added.key, why=f"{name}, {role.words}"
+    )
+    with closing(open_memory(site.site.folder, site.site.audit)) as memory:
+        memory.note(event, now=int(time()))
+    path.write_text(text, encoding="utf-8")
     document = {"name": name, "role": role.value, "public_key": added.key, "key": str(key)}
     show(document, f"{name} is {role.words}, with the key in {key}.", as_json=as_json)
 

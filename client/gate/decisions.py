@@ -1,4 +1,4 @@
-"""What people of a site decide: each decision takes effect and is in the audit log, or neither.
+"""What people of a site decide: a decision is in the audit log before it takes effect.
 
 Stopping needs no key: whoever may write to the site's folder may pause it or withdraw a study.
 Allowing does: a study needs two people, going on after a pause the site's administrator.
@@ -109,8 +109,7 @@ class Decisions:
         others = begun.endorsements if begun and begun.envelope == envelope else ()
         kept = tuple(each for each in others if each.role is not endorsement.role)
         event = Event(event="envelope-signed", who=signer.words, hash=envelope.hash.hex())
-        with self._memory.transaction():
-            self._memory.audit.record(event, now=now)
+        self._memory.note(event, now=now)
         return SignedEnvelope(envelope, (*kept, endorsement))
 
     def withdraw(self, study: Digest, signer: Signer | None, why: str | None, *, now: int) -> None:
@@ -157,15 +156,12 @@ class Decisions:
             PolicyError: the signer is not the site's administrator.
         """
         check_role(signer.person, Role.ADMINISTRATOR)
-        with self._memory.transaction():
-            event = Event(event=CLOCK_ACCEPTED, who=signer.words, why=why)
-            self._memory.audit.record(event, now=now)
+        self._memory.note(Event(event=CLOCK_ACCEPTED, who=signer.words, why=why), now=now)
 
     def _write(
         self, event: str, who: str, proposal: Proposal, approval: Approval, now: int
     ) -> None:
         terms = approval.terms
         told = Event(event=event, who=who, study=terms.study.hex(), hash=terms.hash.hex())
-        with self._memory.transaction():
-            self._memory.audit.record(told, now=now)
-            self._approvals.write(proposal.examined.study, approval.encode())
+        self._memory.note(told, now=now)
+        self._approvals.write(proposal.examined.study, approval.encode())

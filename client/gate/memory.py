@@ -12,6 +12,7 @@ from typing import IO, TextIO
 
 from client.gate import audit, journal, ledger, standing
 from client.gate.audit import Audit
+from client.gate.chain import Event
 from client.gate.database import Database
 from client.gate.journal import Journal
 from client.gate.ledger import Ledger
@@ -44,6 +45,15 @@ class Memory:
         with self.database.transaction():
             yield
         self.audit.flush()
+
+    def note(self, event: Event, *, now: int) -> None:
+        """Write one line of the audit log; on the disk, in database and file, on return.
+
+        Raises:
+            PolicyError, StorageError: the log is not as it was written, or cannot be.
+        """
+        with self.transaction():
+            self.audit.record(event, now=now)
 
     def check_clock(self, *, now: int) -> None:
         """Check that the clock was not moved back since anything was last written down.

@@ -204,10 +204,12 @@ def test_the_audit_log_tells_the_whole_walk(walked: Walk) -> None:
         )
     ]
     kinds = [event for event, _, _ in events]
-    assert kinds[:4] == ["roster-installed", "approval-signed", "approval-signed", "gate-started"]
-    assert kinds[4:8] == ["round-joined", "round-charged", "vector-released", "round-revealed"]
-    assert events[1][1] == "Ada of north (data steward)"
-    assert events[2][1] == "Ben of north (privacy officer)"
+    assert kinds[:5] == ["roster-installed", *["person-named"] * 4]
+    assert kinds[5:8] == ["approval-signed", "approval-signed", "gate-started"]
+    assert kinds[8:12] == ["round-joined", "round-charged", "vector-released", "round-revealed"]
+    assert events[1][2] == "Ada of north, data steward"
+    assert events[5][1] == "Ada of north (data steward)"
+    assert events[6][1] == "Ben of north (privacy officer)"
     withdrawn = ("approval-withdrawn", "Ada of north (data steward)", "The ethics vote has ended")
     assert withdrawn in events
     assert kinds.index("paused") < kinds.index("resumed") < kinds.index("approval-withdrawn")

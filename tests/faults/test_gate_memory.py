@@ -12,9 +12,10 @@ from client.gate.approvals import Approval, ApprovalFolder
 from client.gate.chain import Event, read_lines
 from client.gate.envelope import Envelope, SignedEnvelope
 from client.gate.gate import Gate
-from client.gate.ledger import YEAR_S, Kind
+from client.gate.ledger import YEAR_S, Balance, Kind
 from client.gate.memory import CLOCK_TOLERANCE_S
 from client.gate.policy import read_policy
+from client.gate.proposal import Proposal
 from protocol import canonical
 from protocol.errors import BudgetError, ConcauseError, PolicyError, StorageError
 from protocol.secagg.messages import Invitation, encode_message
@@ -183,6 +184,19 @@ def test_withdrawn_approval_does_not_come_back_with_its_file(world: World) -> No
     assert refused(gate, invite(world)) == "approval-withdrawn"
     world.approve(0, approved=NOW + 1)  # signed anew
     assert refused(gate, invite(world), now=NOW + 1) == ""
+
+
+def test_a_decision_that_cannot_be_noted_does_not_take_effect(world: World) -> None:
+    path = world.config(0).site.folder / "approvals" / f"{world.study.hash.hex()}.json"
+    path.unlink()
+    gate = world.open(0)
+    examined = gate._consents.examine(world.study, now=NOW)
+    waiting = Proposal(examined, Approval(world.terms()), Balance(Fraction(0), Fraction(0)))
+    (world.config(0).site.audit / "audit.jsonl").write_bytes(b"")
+    with world.decisions(0) as decisions, pytest.raises(PolicyError) as refusal:
+        decisions.sign(waiting, world.signer("steward"), now=NOW)
+    assert refusal.value.code == "audit-truncated"
+    assert not path.exists()
 
 
 def test_withdrawal_of_what_was_never_approved_is_refused(world: World) -> None:
