@@ -6,17 +6,15 @@ server is PostgreSQL 16 on this machine, with its defaults.
 """
 
 import time
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import adbc_driver_postgresql.dbapi as postgresql
 import pyarrow.parquet as pq
 
 from bench.alarm import alarm_study, write_records
-from bench.harness import Measurement
+from bench.harness import Measurement, interleaved
 from client.measure.statistics import measure
 from client.source.duckdb_source import DuckDBSource
 from client.source.site_table import Mapping, SiteData
@@ -36,10 +34,12 @@ def run() -> list[Measurement]:
     with TemporaryDirectory() as name, running_postgres() as server:
         folder = Path(name)
         _load(server, folder)
-        ours, peer, scan = _interleaved(
+        ours, peer, scan = interleaved(
             lambda: _measure(study, folder),
             lambda: _query_per_family(server, study),
             lambda: _scan(server),
+            repeats=REPEATS,
+            clock=time.perf_counter,
         )
     return [
         Measurement(
@@ -91,16 +91,3 @@ def _scan(server: PostgresServer) -> None:
         cursor.execute(f"SELECT * FROM {TABLE}")  # noqa: S608
         for _ in cursor.fetch_record_batch():
             pass
-
-
-def _interleaved(*works: Callable[[], object]) -> Sequence[float]:
-    """Return the median wall seconds of each, in the order A B C A B C; each runs once before."""
-    seconds: list[list[float]] = [[] for _ in works]
-    for work in works:
-        work()
-    for _ in range(REPEATS):
-        for found, work in zip(seconds, works, strict=True):
-            began = time.perf_counter()
-            work()
-            found.append(time.perf_counter() - began)
-    return [median(found) for found in seconds]

@@ -66,13 +66,13 @@ class Measurement:
 
 def cpu_seconds(work: Callable[[], object]) -> float:
     """Return the CPU seconds of this process that one call of `work` takes."""
-    before = time.process_time()
-    work()
-    return time.process_time() - before
+    return _seconds(work, time.process_time)
 
 
-def interleaved(*works: Callable[[], object], repeats: int = 7) -> list[float]:
-    """Return the median CPU seconds of each of `works`, run in the order A B A B ...
+def interleaved(
+    *works: Callable[[], object], repeats: int = 7, clock: Callable[[], float] = time.process_time
+) -> list[float]:
+    """Return the median seconds of each of `works` by `clock`, run in the order A B A B ...
 
     Each runs once unmeasured first, so that caches and compilation count for none.
     """
@@ -81,8 +81,14 @@ def interleaved(*works: Callable[[], object], repeats: int = 7) -> list[float]:
     seconds: list[list[float]] = [[] for _ in works]
     for _ in range(repeats):
         for index, work in enumerate(works):
-            seconds[index].append(cpu_seconds(work))
+            seconds[index].append(_seconds(work, clock))
     return [statistics.median(times) for times in seconds]
+
+
+def _seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    before = clock()
+    work()
+    return clock() - before
 
 
 def own_peak() -> float:

@@ -1,7 +1,8 @@
 """More records than memory, and the peer that analysts know: run by name only, it takes long.
 
 100 million rows of ALARM in Parquet, measured by a fresh process whose memory must be that of 10
-million; and 10 million against pandas, one groupby per family, on the columns that it needs.
+million; and 10 million against pandas, one groupby per family, on the columns that it needs: in
+seconds of waiting, and in CPU seconds, of which ours takes those of two cores at a time.
 """
 
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
 
 import pandas as pd
 
@@ -28,17 +29,25 @@ def run(*, quick: bool = False) -> list[Measurement]:
     """Measure memory at 10 and, unless `quick`, 100 million rows, and CPU time beside pandas."""
     _written(RECORDS, ROWS)
     study = alarm_study()
-    ours = _cpu_seconds(partial(measure_file, study, RECORDS))
-    pandas = _cpu_seconds(partial(_by_pandas, study))
+    _seconds(partial(measure_file, study, RECORDS))  # imports, and the file into the cache
+    ours, ours_cpu = _seconds(partial(measure_file, study, RECORDS))
+    pandas, pandas_cpu = _seconds(partial(_by_pandas, study))
     found = [
         Measurement(
-            name="pandas, 37 families, 10 M rows: CPU time to ours",
+            name="pandas, 37 families, 10 M rows: time to ours",
             value=pandas,
-            unit="CPU s (pandas groupby)",
+            unit="s (pandas groupby)",
             peer="ours",
             peer_value=ours,
             target=PANDAS_TARGET,
-        )
+        ),
+        Measurement(
+            name="pandas, 37 families, 10 M rows: CPU time to ours",
+            value=pandas_cpu,
+            unit="CPU s (pandas groupby)",
+            peer="ours",
+            peer_value=ours_cpu,
+        ),
     ]
     if quick:
         return found
@@ -72,10 +81,11 @@ def _by_pandas(study: Study) -> None:
         frame.groupby(list(family), observed=True).size()
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    began = process_time()
+def _seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds that one call takes, and the CPU seconds."""
+    began, began_cpu = perf_counter(), process_time()
     work()
-    return process_time() - began
+    return perf_counter() - began, process_time() - began_cpu
 
 
 def _peak(path: Path) -> float:

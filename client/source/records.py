@@ -68,11 +68,6 @@ class SiteRecords:
         query = f"SELECT *{derived} FROM {held.rows.get_name()}{where}"  # noqa: S608 -- checked
         self.rows = self._view(query)
 
-    @property
-    def is_grouped_elsewhere(self) -> bool:
-        """Return whether a database may group the records as they are."""
-        return isinstance(self._held, DatabaseRecords) and self.rows is self._held.rows
-
     def sample(self) -> Rows:
         """Return some of the records."""
         held = self._held

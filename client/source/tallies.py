@@ -1,8 +1,7 @@
 """How a study's contingency tables are queried: straight from the records where that is exact.
 
-Where the site attests one row per unit, the records are scanned once per clique, in a database
-once per superset of cliques, in the hope that every record has all its codes; the query itself
-tells.
+Where the site attests one row per unit, the records are scanned once per clique, in the hope
+that every record has all its codes; the query itself tells.
 
 Columns with few different values are grouped as they are and encoded afterwards, once per group:
 half the CPU time of encoding every record. Which columns those are is guessed from the first
@@ -20,7 +19,6 @@ from client.source.engine import Engine, Tally, exact_sum
 from client.source.populations import WEIGHT, Populations
 from client.source.records import SiteRecords
 from client.source.study_columns import StudyColumns
-from client.source.supersets import MAX_CELLS, supersets
 from protocol.study.families import Population
 from protocol.study.graph import Clique
 
@@ -66,17 +64,12 @@ class Tallies:
     def _in_place(self, cliques: Sequence[Clique]) -> dict[Clique, Tally] | None:
         """Return the tables straight from the records; None if some record must be left out."""
         found: dict[Clique, Tally] = {}
-        study = self._columns.study
-        sizes = {name: study.variable(name).size for clique in cliques for name in clique}
-        # A pass over a file costs little: wider groups would cost more than they save.
-        cells = MAX_CELLS if self._records.is_grouped_elsewhere else 1
-        for superset, served in supersets(cliques, sizes, cells).items():
-            groups = self._groups_in_place(superset)
-            for clique in served:
-                found[clique] = self._summed(groups.select(*self._codes(groups, clique)), clique)
-                if found[clique].nulls:
-                    self._populations.whole = False
-                    return None
+        for clique in filter(None, cliques):
+            groups = self._groups_in_place(clique)
+            found[clique] = self._summed(groups.select(*self._codes(groups, clique)), clique)
+            if found[clique].nulls:
+                self._populations.whole = False
+                return None
         if () in cliques:
             found[()] = self._total(found)
         covered = {variable for clique in cliques for variable in clique}
@@ -89,17 +82,17 @@ class Tallies:
         one = next(iter(found.values()))
         return Tally(np.zeros(1, np.int64), np.array([one.times.sum()]), nulls=0)
 
-    def _groups_in_place(self, superset: Clique) -> Rows:
+    def _groups_in_place(self, clique: Clique) -> Rows:
         """Return each combination of what the site wrote, or of codes, over all records."""
         columns, narrow = self._columns, self._narrow
-        if narrow.issuperset(superset):
-            raw = {columns.alias(name): columns.source_names(name)[0] for name in superset}
+        if narrow.issuperset(clique):
+            raw = {columns.alias(name): columns.source_names(name)[0] for name in clique}
             grouped = self._records.grouped(raw, _TIMES)
             if grouped is not None:
                 return grouped
-        written = [columns.value(v) if v in narrow else columns.code(v) for v in superset]
+        written = [columns.value(v) if v in narrow else columns.code(v) for v in clique]
         self._groupings += 1
-        groups = self._grouped(columns.records.select(*written), superset)
+        groups = self._grouped(columns.records.select(*written), clique)
         return self._engine.kept(groups, f"groups_{self._groupings}")
 
     def _codes(self, groups: Rows, clique: Clique) -> list[Column]:
