@@ -14,8 +14,10 @@ from contextlib import chdir, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,11 +27,15 @@ from deploy.demo.consortium import run_here
 from deploy.demo.processes import free_ports
 from server.rounds.coordinator_config import load_coordinator_config
 from server.rounds.flower import prepare_homes
+from tests.support.loopback_servers import Proxy, serving
 
 pytestmark = pytest.mark.e2e
 PAGE = Path(__file__).parents[2] / "docs" / "site.md"
 BLOCK = re.compile(r"^```(\w+) ([^\n]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ROUND = "$ concause round start study.toml --config coordinator/coordinator.toml --release more"
 SITES = ("north", "south", "west")
+BEHIND_A_PROXY = "west"  # which alone knows where COORDINATOR is
+COORDINATOR = "coordinator.example:9443"
 STUDY = """
 format = "concause-study/1"
 name = "smoking-and-weight"
@@ -74,7 +80,9 @@ class Walk:
 
     folder: Path
     ports: Mapping[str, int]
-    running: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    proxy: Proxy
+    proxy_port: int
+    running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
 
     def block(self, kind: str, marks: Mapping[str, str], content: str) -> None:
@@ -90,10 +98,10 @@ class Walk:
                 self._run(line[2:], site, fails)
 
     def stop(self) -> None:
-        for process in reversed(self.running):
+        for process in reversed(self.running.values()):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-        for process in self.running:
+        for process in self.running.values():
             process.wait(30)
 
     def _run(self, line: str, site: str, fails: int) -> None:
@@ -104,22 +112,35 @@ class Walk:
         argv = shlex.split(text.removesuffix(" &"))[1:]
         command = [sys.executable, "-m", "concause", *argv]
         if background:
-            self._start(command, self.ports[site or "superlink"])
+            self._start(command, site or "superlink")
             return
-        with chdir(self.folder):
+        with chdir(self.folder), patch.dict(os.environ, self._way_out(site)):
             code, printed, complained = run_here(argv)
         assert code == fails, f"{text}\n{printed}{complained}"
         if argv[:2] == ["coordinator", "welcome"]:
             self.said[f"fingerprint {site}"] = printed.strip().splitlines()[-1]
+        if argv[:2] == ["site", "install"] and site == BEHIND_A_PROXY:
+            address = f'[flower]\nsuperlink = "{COORDINATOR}"\n'
+            self._merge(self.folder / site / "site.toml", address)
 
-    def _start(self, command: list[str], port: int) -> None:
+    def _way_out(self, site: str) -> Mapping[str, str]:
+        proxy = f"http://127.0.0.1:{self.proxy_port}"
+        return {"HTTPS_PROXY": proxy} if site == BEHIND_A_PROXY else {}
+
+    def _start(self, command: list[str], name: str) -> None:
+        port = self.ports[name]
         if "coordinator" in command:
             prepare_homes(load_coordinator_config(self.folder / "coordinator/coordinator.toml"))
         with (self.folder / f"{port}.log").open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self._way_out(name),
+                start_new_session=True,
             )
-        self.running.append(process)
+        self.running[name] = process
         _await(port, process)
 
     def _merge(self, path: Path, content: str) -> None:
@@ -164,23 +185,26 @@ def records(seed: int) -> pa.Table:
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     folder = tmp_path_factory.mktemp("walk")
     names = ("superlink", *SITES)
-    walk = Walk(folder, dict(zip(names, free_ports(len(names)), strict=True)))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    proxy = Proxy({COORDINATOR: ports["superlink"]})
     (folder / "study.toml").write_text(STUDY)
     blocks = [
         (kind, dict(mark.split("=") for mark in marks.split()), content)
         for kind, marks, content in BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     ]
     assert len(blocks) > 12
-    try:
-        for kind, marks, content in blocks:
-            if kind == "toml" and not (folder / "north" / "records.parquet").exists():
-                for seed, site in enumerate(SITES):
-                    pq.write_table(records(seed), folder / site / "records.parquet")
-            walk.block(kind, marks, content)
-        time.sleep(0.5)
-        yield walk
-    finally:
-        walk.stop()
+    with serving(proxy) as proxy_port:
+        walk = Walk(folder, ports, proxy, proxy_port)
+        try:
+            for kind, marks, content in blocks:
+                if kind == "toml" and not (folder / "north" / "records.parquet").exists():
+                    for seed, site in enumerate(SITES):
+                        pq.write_table(records(seed), folder / site / "records.parquet")
+                walk.block(kind, marks, content)
+            time.sleep(0.5)
+            yield walk
+        finally:
+            walk.stop()
 
 
 def test_the_walk_ends_in_a_release_of_three_sites(walked: Walk) -> None:
@@ -230,3 +254,26 @@ def test_the_export_is_checked_by_someone_without_the_site(walked: Walk) -> None
 def test_the_coordinator_keeps_a_checkpoint_of_every_site(walked: Walk) -> None:
     (found,) = (walked.folder / "coordinator").rglob("checkpoints.json")
     assert len(json.loads(found.read_text())) == 3
+
+
+def test_one_site_called_through_its_proxy(walked: Walk) -> None:
+    assert len(walked.proxy.asked) > 1  # doctor, and the SuperNode
+    assert set(walked.proxy.asked) == {COORDINATOR}
+
+
+def test_a_killed_supernode_is_started_again_and_answers(walked: Walk) -> None:
+    (output,) = (walked.folder / BEHIND_A_PROXY).rglob("supernode.log")
+    lives = output.read_text().count("SuperNode ID")
+    started = psutil.Process(walked.running[BEHIND_A_PROXY].pid).children()
+    (supernode,) = [one for one in started if "flower-supernode" in " ".join(one.cmdline())]
+    supernode.kill()
+    end = time.monotonic() + 60
+    while output.read_text().count("SuperNode ID") == lives:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert "supernode-ended" in output.with_name("gate.jsonl").read_text()
+    walked.block("console", {"at": "coordinator", "fails": "7"}, ROUND)
+    *_, status = sorted((walked.folder / "coordinator" / "rounds").glob("*/status.json"))
+    refusals = [one["refusal"] for one in json.loads(status.read_text())["strangers"]]
+    codes = [refusal["code"] for refusal in refusals if refusal]  # none from the dead SuperNode
+    assert codes == ["approval-withdrawn"] * 3

@@ -3,9 +3,8 @@
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
@@ -25,40 +24,11 @@ from protocol.errors import UsageError
 from server.commands.coordinator import app as coordinator_app
 from server.membership.authority import Authority
 from tests.support.joining_place import Place, place
+from tests.support.loopback_servers import Proxy, Server, serving
 
 FIXTURES = (place,)  # found by its name
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
-Server = Callable[[socket.socket], None]
-
-
-@contextmanager
-def serving(answer: Server) -> Iterator[int]:
-    """Serve connections one after another on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.settimeout(5)
-                    try:
-                        answer(connection)
-                    except OSError:
-                        continue
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield server.getsockname()[1]
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            server.close()
-            thread.join()
 
 
 def over_tls(authority: Authority, name: str, date: datetime | None = None) -> Server:
@@ -158,37 +128,15 @@ def test_address_that_nobody_answers_is_explained(authority: Authority) -> None:
     assert "HTTPS_PROXY" in found.remedy
 
 
-def through_proxy(status: str, target: int | None = None) -> Server:
-    def answer(connection: socket.socket) -> None:
-        asked = connection.recv(4096)
-        assert asked.startswith(b"CONNECT coordinator.example.org:443 ")
-        connection.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
-        if target is not None:
-            with socket.create_connection(("127.0.0.1", target)) as onward:
-                _pump(connection, onward)
-
-    return answer
-
-
-def _pump(one: socket.socket, other: socket.socket) -> None:
-    def copy(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while content := source.recv(65536):
-                sink.sendall(content)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-
-    back = threading.Thread(target=copy, args=(other, one))
-    back.start()
-    copy(one, other)
-    back.join()
+def refusing(connection: socket.socket) -> None:
+    assert connection.recv(4096).startswith(b"CONNECT coordinator.example.org:443 ")
+    connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
 
 
 def test_proxy_is_used_and_its_refusal_explained(authority: Authority) -> None:
     address = "coordinator.example.org:443"
     server = certified(authority, hosts=["coordinator.example.org"])
-    with serving(server) as target, serving(through_proxy("200 OK", target)) as port:
+    with serving(server) as target, serving(Proxy({address: target})) as port:
         found = probe(
             address,
             authority.root,
@@ -197,7 +145,7 @@ def test_proxy_is_used_and_its_refusal_explained(authority: Authority) -> None:
             environment={"HTTPS_PROXY": f"http://127.0.0.1:{port}", "NO_PROXY": "example.com"},
         )
     assert worst(found) is Health.GOOD
-    with serving(through_proxy("407 Proxy Authentication Required")) as port:
+    with serving(refusing) as port:
         environment = {"https_proxy": f"http://127.0.0.1:{port}"}
         (refused,) = probe(address, authority.root, insecure=False, now=0, environment=environment)
     assert "407" in refused.found
