@@ -95,6 +95,7 @@ aggregation = []
 # Optional limits on what may be approved at all.
 # authors = ["..."]              # a study's author, word for word
 # variables = ["age", "sex"]     # the variables that a study may use
+# least_units = 200              # the fewest persons with records that count; for who signs
 # longest_round_s = 86400        # how far ahead a round's deadline may lie
 
 [cohort]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from client.gate.chain import GENESIS, MAX_WHY, Event, Line, line_hash, read_lines
 from client.gate.database import Database
+from protocol import canonical
 from protocol.errors import ConcauseError, PolicyError, StorageError, UsageError
 from protocol.identifiers import Digest
 
@@ -67,6 +68,13 @@ class Audit:
             CLOCK_ACCEPTED,
         )
         return int(rows[0][0]) if rows else 0
+
+    def newest_hash(self, event: str) -> str | None:
+        """Return what the newest line that tells of `event` names as its hash."""
+        query = "SELECT line FROM audit WHERE event = ? ORDER BY number DESC LIMIT 1"
+        rows = self._database.rows(query, event)
+        told = canonical.decode(rows[0][0]) if rows else None
+        return str(told["hash"]) if isinstance(told, dict) and "hash" in told else None
 
     def record(self, event: Event, *, now: int) -> None:
         """Commit a line, with the transaction that it is in; `flush` brings it to the file."""

@@ -39,6 +39,10 @@ class SnapshotSource(CountSource, Protocol):
         """Return a hash that changes whenever the records may have."""
         ...
 
+    def units(self) -> int:
+        """Return how many different units have a record that counts."""
+        ...
+
 
 OpenSource = Callable[[Study], AbstractContextManager[SnapshotSource]]
 

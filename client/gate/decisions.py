@@ -163,5 +163,6 @@ class Decisions:
     ) -> None:
         terms = approval.terms
         told = Event(event=event, who=who, study=terms.study.hex(), hash=terms.hash.hex())
+        self._memory.note_policy(proposal.examined.policy.digest_with_people, now=now)
         self._memory.note(told, now=now)
         self._approvals.write(proposal.examined.study, approval.encode())

@@ -276,6 +276,7 @@ class Gate:
             descriptor.session, roster.coordinator, descriptor.counter, descriptor.study_hash
         )
         self._memory.journal.check_opening(opening)
+        self._memory.note_policy(policy.digest_with_people, now=now)
         return opening
 
     def _ready(self, consent: Consent) -> MemberState:

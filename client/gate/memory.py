@@ -20,12 +20,14 @@ from client.gate.private import check_private, make_private
 from client.gate.site_log import SiteLog
 from client.gate.standing import Standing
 from protocol.errors import PolicyError, StorageError
+from protocol.identifiers import Digest
 
 SCHEMA = "\n\n".join(part.SCHEMA for part in (ledger, journal, audit, standing))
 DATABASE_FILE = "gate.sqlite"
 LOCK_FILE = "gate.lock"
 CLOCK_TOLERANCE_S = 300
 LOG_FILE = Path("logs", "gate.jsonl")
+POLICY = "policy-in-force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,15 @@ class Memory:
         """
         with self.transaction():
             self.audit.record(event, now=now)
+
+    def note_policy(self, policy: Digest, *, now: int) -> None:
+        """Write down which policy is in force, unless the audit log says so already.
+
+        Raises:
+            PolicyError, StorageError: as `note`.
+        """
+        if self.audit.newest_hash(POLICY) != policy.hex():
+            self.note(Event(event=POLICY, hash=policy.hex()), now=now)
 
     def check_clock(self, *, now: int) -> None:
         """Check that the clock was not moved back since anything was last written down.

@@ -3,6 +3,7 @@
 The file is read anew for every round, so that a stricter rule holds from the next message on.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -67,8 +68,8 @@ class CohortPolicy(Section):
 class Policy(Section):
     """What the site allows; every field that is not set allows nothing.
 
-    `authors` and `variables` are the exceptions: unset, they do not restrict what the data
-    steward approves.
+    `authors`, `variables` and `least_units` are the exceptions: unset, they do not restrict what
+    people may approve.
     """
 
     format: Literal["concause-policy/1"]
@@ -77,6 +78,7 @@ class Policy(Section):
     aggregation: tuple[Literal["masking", "aggregators"], ...] = ()
     authors: tuple[str, ...] | None = None
     variables: tuple[str, ...] | None = None
+    least_units: int | None = Field(default=None, ge=1)
     longest_round_s: int = Field(default=LONGEST_ROUND_S, gt=0)
     cohort: CohortPolicy = CohortPolicy()
     budget: BudgetPolicy = BudgetPolicy()
@@ -99,6 +101,11 @@ class Policy(Section):
     def digest(self) -> Digest:
         """Return the hash of all rules; people come and go, and their signatures with them."""
         return canonical.digest(self.model_dump(mode="json", exclude={"people"}))
+
+    @property
+    def digest_with_people(self) -> Digest:
+        """Return the hash of everything in the policy, for the audit log."""
+        return canonical.digest(self.model_dump(mode="json"))
 
     @model_validator(mode="after")
     def _one_person_one_role(self) -> "Policy":
@@ -177,6 +184,26 @@ def check_study(policy: Policy, study: Study, plan: StatisticsPlan) -> None:
             "policy-variable",
             f"The site's policy does not allow the study's variable {refused[0]!r}.",
             "Have it added to variables in policy.toml, if the site agrees.",
+        )
+
+
+def check_units(policy: Policy, count_units: Callable[[], int]) -> None:
+    """Check that enough units have records that count in a study.
+
+    For people who are asked to sign, never during a round: there, a refusal would tell the
+    coordinator something of the number.
+
+    Raises:
+        PolicyError: there are fewer than the policy's `least_units`.
+    """
+    least = policy.least_units
+    if least is not None and count_units() < least:
+        raise PolicyError(
+            "policy-least-units",
+            f"The site's policy asks for at least {least} units with records that count in a "
+            "study; there are fewer.",
+            "`concause site check` says which records do not count. A study on few people may be "
+            "one not to take part in; else lower least_units in policy.toml.",
         )
 
 

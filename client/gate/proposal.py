@@ -18,6 +18,7 @@ from client.gate.approvals import (
 from client.gate.consent import Consents, Examined, OpenSource
 from client.gate.ledger import Balance
 from client.gate.memory import Memory
+from client.gate.policy import check_units
 from client.gate.site_config import SiteConfig
 from protocol.errors import PolicyError, UsageError
 from protocol.study.study import Study
@@ -82,6 +83,7 @@ class Proposals:
         rho_cap = _rho_cap(wishes, examined)
         expires = _expires(wishes, study, now)
         with self._open_source(study) as source:
+            check_units(examined.policy, source.units)
             present = examined.present(self._config.mapping_digest, source.snapshot())
         approval = self._begun(present, wishes, now=now) or Approval(
             ApprovalTerms(**asdict(present), rho_cap=rho_cap, approved=now, expires=expires)

@@ -69,23 +69,34 @@ def lacks_code(rows: Rows, codes: Sequence[str]) -> Column:
     return ibis.or_(*(rows[name].isnull() for name in codes))
 
 
-def bounded(rows: Rows, codes: Sequence[str], bound: RowBound) -> Rows:
-    """Return the rows of `with_unit` that count: with all codes, and within their unit's bound.
+def complete(rows: Rows, codes: Sequence[str], bound: RowBound) -> Rows:
+    """Return the rows of `with_unit` with all codes, a unit, and one of the study's visits."""
+    coded = rows.filter(~lacks_code(rows, codes))
+    whose = _whose(bound)
+    return coded.filter([coded[name].notnull() for name in whose]) if whose else coded
 
-    A row without a unit, or without one of the study's visits, does not count. The columns are
-    those of `rows`, without the unit where no visit needs it.
+
+def bounded(rows: Rows, codes: Sequence[str], bound: RowBound) -> Rows:
+    """Return the rows of `with_unit` that count: complete, and within their unit's bound.
+
+    The columns are those of `rows`, without the unit where no visit needs it.
     """
-    complete = rows.filter(~lacks_code(rows, codes))
-    if bound.unit_column is None:
-        return complete
-    whose = [UNIT] if bound.visit_column is None else [UNIT, VISIT]
-    named = complete.filter([complete[name].notnull() for name in whose])
+    named, whose = complete(rows, codes, bound), _whose(bound)
+    if not whose:
+        return named
     finer = [name for name in rows.columns if name not in (*codes, UNIT, VISIT)]
     hashed = _keyed_hash(named, [*codes, *finer], bound.key)
     rank = ibis.row_number().over(group_by=whose, order_by=hashed)
     ranked = named.mutate(rank=rank)  # from 0
     left = whose if bound.visit_column is not None else []
     return ranked.filter(ranked["rank"] < bound.max_rows).select(*codes, *finer, *left)
+
+
+def _whose(bound: RowBound) -> list[str]:
+    """Return the columns that say whose row it is; none where each unit has one row."""
+    if bound.unit_column is None:
+        return []
+    return [UNIT] if bound.visit_column is None else [UNIT, VISIT]
 
 
 def _keyed_hash(rows: Rows, integers: Sequence[str], key: bytes) -> Column:

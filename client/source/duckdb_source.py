@@ -172,6 +172,18 @@ class DuckDBSource:
         """
         return self._records.fingerprint()
 
+    def units(self) -> int:
+        """Return how many different units have a record that counts.
+
+        Raises:
+            UsageError: a variable or the unit has no fitting column.
+            StorageError: the files changed since this source was opened, or the engine failed.
+        """
+        self._check_columns()
+        found = self._populations.different_units()
+        self._check_unchanged()
+        return found
+
     def readiness(self) -> Readiness:
         """Return what a measurement would find; for the eyes of the site alone.
 

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import ibis
 
-from client.source.bounding import UNIT, VISIT, Rows, bounded, lacks_code, with_unit
+from client.source.bounding import UNIT, VISIT, Rows, bounded, complete, lacks_code, with_unit
 from client.source.encoding import Column
 from client.source.engine import Engine
 from client.source.row_bound import RowBound
@@ -80,6 +80,15 @@ class Populations:
         )
         transitions = self._engine.one(pairs.aggregate(rows=pairs.count()))["rows"]
         return PopulationSizes(found["rows"], found["first"], transitions)
+
+    def different_units(self) -> int:
+        """Return how many units have a row that counts."""
+        if self._bound.unit_column is None:
+            return self.sizes().rows
+        columns = self._columns
+        rows = with_unit(columns.records, columns.codes(columns.study.variables), self._bound)
+        named = complete(rows, columns.aliases, self._bound)
+        return self._engine.one(named.aggregate(units=named[UNIT].nunique()))["units"]
 
     def rows(self, population: Population, needed: Callable[[], Sequence[Column]]) -> Rows:
         """Return the rows of a population, with the integers `needed` under their aliases.

@@ -229,11 +229,12 @@ def test_the_audit_log_tells_the_whole_walk(walked: Walk) -> None:
     ]
     kinds = [event for event, _, _ in events]
     assert kinds[:5] == ["roster-installed", *["person-named"] * 4]
-    assert kinds[5:8] == ["approval-signed", "approval-signed", "gate-started"]
-    assert kinds[8:12] == ["round-joined", "round-charged", "vector-released", "round-revealed"]
+    assert kinds[5] == "policy-in-force"
+    assert kinds[6:9] == ["approval-signed", "approval-signed", "gate-started"]
+    assert kinds[9:13] == ["round-joined", "round-charged", "vector-released", "round-revealed"]
     assert events[1][2] == "Ada of north, data steward"
-    assert events[5][1] == "Ada of north (data steward)"
-    assert events[6][1] == "Ben of north (privacy officer)"
+    assert events[6][1] == "Ada of north (data steward)"
+    assert events[7][1] == "Ben of north (privacy officer)"
     withdrawn = ("approval-withdrawn", "Ada of north (data steward)", "The ethics vote has ended")
     assert withdrawn in events
     assert kinds.index("paused") < kinds.index("resumed") < kinds.index("approval-withdrawn")

@@ -67,7 +67,8 @@ def restored(world: World, *parts: str) -> Gate:
 def test_a_round_leaves_its_steps_in_the_audit_log(world: World) -> None:
     Exchange(world, world.issue()).play(opened(world))
     assert events(world) == [
-        *("gate-started", "round-joined", "round-charged", "vector-released", "round-revealed")
+        *("gate-started", "policy-in-force", "round-joined", "round-charged", "vector-released"),
+        "round-revealed",
     ]
 
 
@@ -243,19 +244,37 @@ def test_audit_file_that_cannot_grow_keeps_the_answer_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = world.open(0)
+    assert "body" in gate.respond(invite(world), now=NOW)
+    before = events(world)
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr("client.gate.audit.os.pwrite", full)
-        reply = gate.respond(invite(world), now=NOW)
+        reply = gate.respond(invite(world, 2), now=NOW)
     assert b"site-not-ready" in reply["refusal"]
     gate.close()
     world._opened.clear()
-    assert events(world) == ["gate-started"]
+    assert events(world) == before
     world.open(0)
-    assert events(world)[1:] == ["round-joined", "refused", "gate-started", "round-lost"]
+    after = ["round-lost", "round-joined", "refused", "gate-started", "round-lost"]
+    assert events(world) == [*before, *after]
+
+
+def test_each_policy_is_in_the_audit_log_before_what_was_decided_under_it(world: World) -> None:
+    gate = world.open(0)
+    for counter in (1, 2):
+        assert "body" in gate.respond(invite(world, counter), now=NOW)
+    world.set_policy(0, "[cohort]", "longest_round_s = 7200\n[cohort]")
+    assert refused(gate, invite(world, 3)) == "approval-other-policy"
+    assert events(world) == [
+        *("gate-started", "policy-in-force", "round-joined", "round-lost", "round-joined"),
+        "policy-in-force",
+    ]
+    policy = read_policy(world.config(0).site.policy).digest_with_people
+    last = read_lines((world.config(0).site.audit / "audit.jsonl").read_bytes())[-1]
+    assert last.event.hash == policy.hex()
 
 
 @pytest.mark.parametrize("content", [b"", b"other\n" * 50])

@@ -1,7 +1,7 @@
 """The policy file: deny unless allowed, each rule with its own code."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,11 +9,13 @@ import pytest
 
 from client.gate.consent import Consents
 from client.gate.policy import read_policy
+from client.gate.proposal import Proposals, Wishes
 from protocol.errors import PolicyError, UsageError
 from protocol.privacy.conversion import epsilon_of
 from protocol.signing import public_key
 from protocol.study.document import parse_study
-from tests.support.site_world import NOW, STUDY, World, key
+from protocol.study.study import Study
+from tests.support.site_world import NOW, STUDY, Exchange, PretendedRecords, World, key
 
 
 @pytest.fixture
@@ -59,6 +61,33 @@ def test_rule_that_is_not_met_or_not_set_refuses_by_its_name(
 def test_optional_limit_that_is_met_lets_the_study_pass(world: World, allowed: str) -> None:
     world.set_policy(0, "[cohort]", f"{allowed}\n[cohort]")
     examined(world)
+
+
+def proposed(world: World, units: int) -> None:
+    @contextmanager
+    def opened(_: Study) -> Iterator[PretendedRecords]:
+        yield PretendedRecords(units_that_count=units)
+
+    with closing(world.memory(0)) as memory:
+        Proposals(world.config(0), opened, memory).propose(world.study, Wishes(), now=NOW)
+
+
+def test_a_study_on_fewer_units_than_the_policy_asks_for_is_not_proposed(world: World) -> None:
+    world.set_policy(0, "[cohort]", "least_units = 200\n[cohort]")
+    proposed(world, 200)
+    with pytest.raises(PolicyError) as refused:
+        proposed(world, 199)
+    assert refused.value.code == "policy-least-units"
+    assert "199" not in str(refused.value)
+
+
+def test_units_are_not_counted_again_while_a_round_runs(world: World) -> None:
+    for site in range(world.sites):
+        world.set_policy(site, "[cohort]", "least_units = 200\n[cohort]")
+        world.approve(site)
+    few = PretendedRecords(units_that_count=1)
+    gates = {site: world.open(site, records=few) for site in range(world.sites)}
+    assert len(Exchange(world, world.issue()).play(gates).cohort) == world.sites
 
 
 def test_policy_without_a_roster_refuses_and_says_what_to_write(world: World) -> None:
@@ -108,6 +137,7 @@ def test_cap_in_epsilon_is_worth_no_more_than_that_epsilon(world: World) -> None
         ("rho = 0.1", "rho = -1", "greater than 0"),
         ("rho = 0.1", "epsilon = 1.0", "give rho, or epsilon and delta"),
         ("n_min = 3", "n_mim = 3", "cohort.n_mim is not a setting"),
+        ("[cohort]", "least_units = 0\n[cohort]", "least_units"),
         ('format = "concause-policy/1"', "", "format is missing"),
         ('role = "auditor"', 'role = "king"', "people.3.role"),
         ("Ben Officer", "ADA  Steward", "two people must not share"),

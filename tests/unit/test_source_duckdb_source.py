@@ -25,6 +25,20 @@ def test_a_pattern_of_files_is_one_table(tmp_path: Path) -> None:
         assert source.counts([()])[()] == 3
 
 
+def test_units_with_a_record_that_counts_are_counted_once(tmp_path: Path) -> None:
+    table = records(
+        x=("int64", [1, 0, None, 1, 0, None]),
+        patient=("string", ["a", "a", "b", None, "c", "c"]),
+    )
+    for rows in (1, 2):
+        study = single_study(BOOLEAN, rows=rows)
+        with open_records(table, tmp_path, study=study, mapping=Mapping()) as source:
+            assert source.units() == 2  # b has no value, and one row has no patient
+    study = single_study(BOOLEAN)
+    with open_records(table, tmp_path, study=study, mapping=Mapping(), unit=None) as source:
+        assert source.units() == 4
+
+
 def test_columns_of_csv_files_are_found_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("patient,x\n1,1\n")
     (tmp_path / "b.csv").write_text("x,patient\n0,2\n0,3\n")
