@@ -8,6 +8,8 @@ DROP ?=
 AGGREGATORS ?=
 ONLY ?=
 EXTRAS ?= postgres
+WHEELHOUSE ?= dist/wheelhouse
+AIR_GAPPED ?= build/air-gapped
 QUICK ?=
 AIM ?=
 SECONDS ?= 30
@@ -48,13 +50,14 @@ types: $(VENV)/.test ## Strict types
 wheel: $(VENV)/.test ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
 
+# The trial install is as on a machine without a network: no index, no cache, nothing of ours.
 wheelhouse: wheel ## All wheels for an install without a network, and such an install (EXTRAS=postgres,spark)
-	rm -rf dist/wheelhouse build/air-gapped
-	$(BIN)/python -m pip download -q --disable-pip-version-check -c $(LOCK) -d dist/wheelhouse "$$(ls dist/concause-*.whl)[$(EXTRAS)]"
-	$(PYTHON) -m venv build/air-gapped
-	env -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL build/air-gapped/bin/python -m pip install -q --disable-pip-version-check --no-index --find-links dist/wheelhouse "concause[$(EXTRAS)]"
-	build/air-gapped/bin/concause site init somewhere --folder build/air-gapped/site --unit-column person
-	@echo "Installed without an index. Carry dist/wheelhouse along, and install with --no-index --find-links."
+	rm -rf $(WHEELHOUSE) $(AIR_GAPPED)
+	$(BIN)/python -m pip download -q --disable-pip-version-check -c $(LOCK) -d $(WHEELHOUSE) "$$(ls dist/concause-*.whl)[$(EXTRAS)]"
+	$(PYTHON) -m venv --without-pip $(AIR_GAPPED)
+	$(BIN)/python -m pip --python $(AIR_GAPPED)/bin/python install -q --disable-pip-version-check --no-index --no-cache-dir --no-compile --find-links $(WHEELHOUSE) "concause[$(EXTRAS)]"
+	$(AIR_GAPPED)/bin/concause site init somewhere --folder $(AIR_GAPPED)/site --data records.parquet --unit-column person
+	@echo "Installed without an index. Carry $(WHEELHOUSE) along, and install with --no-index --find-links."
 
 clean: ## Remove what was built; keep the environment
 	rm -rf build dist

@@ -23,6 +23,7 @@ class DatabaseRecords:
 
     Attributes:
         rows: one row per record; the first query over them fetches them.
+        names: all columns of the table, those that are never fetched too.
     """
 
     def __init__(self, engine: Engine, origin: Origin, columns: Sequence[str]) -> None:
@@ -32,6 +33,7 @@ class DatabaseRecords:
         self._columns = tuple(columns)
         self._schema = {name: origin.queries.schema[name] for name in columns}
         self._groups = 0
+        self.names = tuple(origin.queries.schema.names)
         self.rows: Rows = ibis.table(self._schema, name=SOURCE)
         queries = origin.queries
         self._promise(SOURCE, queries.rows(self._columns))

@@ -197,7 +197,7 @@ class DuckDBSource:
         else:
             counted = self._populations.sizes()
         self._check_unchanged()
-        return inspect(self._engine, self._columns, self._bound, counted)
+        return inspect(self._engine, self._columns, self._bound, counted, self._records.names)
 
     def suggestion(self) -> Suggestion:
         """Return a first mapping, from names, types and some records; for the site alone.

@@ -33,6 +33,7 @@ class FileRecords:
 
     Attributes:
         rows: one row per record, as the site wrote it.
+        names: its columns.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class FileRecords:
             self.rows = self._opened_ndjson()
         else:
             self.rows = self._opened_parquet()
+        self.names = tuple(self.rows.columns)
 
     def check_unchanged(self) -> None:
         """Check that no file was written to since it was opened.

@@ -1,11 +1,12 @@
 """The queries behind `concause site check`: what a measurement would find in the records."""
 
+from collections.abc import Sequence
+
 import ibis
 
 from client.source.bounding import UNIT, VISIT, Rows, check_unit, lacks_code, with_unit
 from client.source.encoding import Fates
 from client.source.engine import Engine
-from client.source.file_records import schema_of
 from client.source.hints import delimiter_hints, row_hints, variable_hints
 from client.source.populations import PopulationSizes
 from client.source.readiness import Readiness, RowReadiness, VariableReadiness
@@ -22,11 +23,16 @@ _MARKS = Fates(_MISSING, _UNKNOWN, _BELOW, _ABOVE)
 
 
 def inspect(
-    engine: Engine, columns: StudyColumns, bound: RowBound, counted: PopulationSizes | None
+    engine: Engine,
+    columns: StudyColumns,
+    bound: RowBound,
+    counted: PopulationSizes | None,
+    names: Sequence[str],
 ) -> Readiness:
     """Return how the engine's records fit the study.
 
-    `counted` is how many rows a measurement counts, None if a column is missing for one.
+    `counted` is how many rows a measurement counts, None if a column is missing for one; `names`
+    are the columns that a hint may point to.
     """
     total = engine.one(columns.records.aggregate(rows=columns.records.count()))["rows"]
     rows = RowReadiness(total) if counted is None else _rows(engine, columns, bound, counted)
@@ -35,7 +41,6 @@ def inspect(
         _variable(engine, columns, name, total, computable=computable)
         for name in columns.study.variables
     )
-    names = tuple(schema_of(columns.records))
     hints = [*delimiter_hints(names), *_unit_hints(columns, bound), *row_hints(rows)]
     for found in variables:
         hints += variable_hints(found, columns.study.variables[found.variable], names)

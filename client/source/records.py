@@ -28,6 +28,7 @@ class Held(Protocol):
     """Where the records come from."""
 
     rows: Rows
+    names: tuple[str, ...]
 
     def check_unchanged(self) -> None:
         """Check that they are as they were when they were opened."""
@@ -67,6 +68,11 @@ class SiteRecords:
         where = f" WHERE {self._window}" if self._window else ""
         query = f"SELECT *{derived} FROM {held.rows.get_name()}{where}"  # noqa: S608 -- checked
         self.rows = self._view(query)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all columns that a mapping could name, read by the study or not."""
+        return (*self._held.names, *self._derived)
 
     def sample(self) -> Rows:
         """Return some of the records."""

@@ -347,3 +347,12 @@ def test_all_tables_agree_whether_grouped_or_fetched(
         second = fetched.counts(all_cliques(study))
     assert len(first) > 4
     assert all(np.array_equal(first[clique], second[clique]) for clique in first)
+
+
+def test_a_hint_points_to_a_column_that_the_study_does_not_read(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    server.run('ALTER TABLE persons RENAME COLUMN ward_name TO "ward_names"')
+    with open_postgres(ward_study(), UNIT, tmp_path) as source:
+        hints = source.readiness().hints
+    assert any("'ward_names'" in hint for hint in hints)
