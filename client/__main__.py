@@ -5,6 +5,7 @@ import typer
 from client.commands.approval import admit, approve, envelope, review
 from client.commands.audit import app as audit
 from client.commands.doctor import doctor
+from client.commands.explain import explain
 from client.commands.joining import install, request
 from client.commands.omop import omop
 from client.commands.people import person
@@ -17,7 +18,7 @@ from client.commands.work import start
 HELP = """A site: its settings, approvals, gate and ledger.
 
 The usual order: init, request, install, person, check, review, approve (by two people), start;
-then status, ledger, audit and doctor to look at; pause and withdraw to stop.
+then status, ledger, audit, explain and doctor to look at; pause and withdraw to stop.
 Exit codes: 0 done, 2 wrong input or records that do not fit, 3 refused by policy,
 4 over budget, 5 a party that broke the protocol, 6 disk, process or network.
 """
@@ -34,6 +35,7 @@ for switch in (pause, resume, withdraw, accept_clock):
 app.command("map")(map_columns)
 app.command()(omop)
 app.command()(doctor)
+app.command()(explain)
 app.add_typer(audit, name="audit")
 
 if __name__ == "__main__":

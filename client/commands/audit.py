@@ -44,7 +44,7 @@ def show_log(config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False) 
     site = read_site_config(config)
     lines = read_lines(read_file(site.site.audit / LOG_FILE))
     document = {"lines": [json.loads(line.encoded) for line in lines]}
-    show(document, _table(lines) if lines else "No entries yet.", as_json=as_json)
+    show(document, lines_table(lines) if lines else "No entries yet.", as_json=as_json)
 
 
 @app.command()
@@ -132,6 +132,24 @@ def export(
     show(document, words, as_json=as_json)
 
 
+def lines_table(lines: tuple[Line, ...]) -> Table:
+    """Return lines as people read them; ids by their beginnings."""
+    table = Table("no.", "time (UTC)", "what", "who", "study", "round", "code", "why or id")
+    for line in lines:
+        event = line.event
+        table.add_row(
+            str(line.number),
+            moment(line.at),
+            event.event,
+            event.who,
+            (event.study or "")[:8],
+            (event.session or "")[:8],
+            event.code or "",
+            event.why or event.incident or "",
+        )
+    return table
+
+
 def _trusted(config: Path) -> list[PublicKey]:
     site: SiteConfig = read_site_config(config)
     people = read_policy(site.site.policy).people
@@ -155,7 +173,9 @@ def _read_checkpoint(path: Path, trusted: list[PublicKey]) -> Checkpoint:
         encoded = bytes.fromhex(document["checkpoint"])
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(
-            "not-a-checkpoint", f"Expected a checkpoint in {path}, found something else.", ""
+            "not-a-checkpoint",
+            f"Expected a checkpoint in {path}, found something else.",
+            "Give a file that `site audit export` or `site audit verify --attest` wrote.",
         ) from error
     for key in trusted:
         if (found := read_checkpoint(encoded, key)) is not None:
@@ -177,20 +197,3 @@ def _write(path: Path, content: bytes) -> None:
             f"Expected to make a new file {path}.",
             "Choose a name that is free, in a folder that you may write to.",
         ) from error
-
-
-def _table(lines: tuple[Line, ...]) -> Table:
-    table = Table("no.", "time (UTC)", "what", "who", "study", "round", "code", "why or id")
-    for line in lines:
-        event = line.event
-        table.add_row(
-            str(line.number),
-            moment(line.at),
-            event.event,
-            event.who,
-            (event.study or "")[:8],
-            (event.session or "")[:8],
-            event.code or "",
-            event.why or event.incident or "",
-        )
-    return table

@@ -43,8 +43,8 @@ def refusal_of(error: BaseException, incident: str) -> Refusal:
             "infrastructure",
             "site-not-ready",
             "The site cannot answer for a reason that concerns it alone.",
-            f"Ask the site's administrator to look for {incident} in the gate's log and ledger, "
-            "and to run `concause site status` and `concause site check`.",
+            f"Ask the site's administrator to run `concause site explain {incident}`, "
+            "`concause site status` and `concause site check`.",
             incident,
         )
     if isinstance(error, ConcauseError):
@@ -54,7 +54,7 @@ def refusal_of(error: BaseException, incident: str) -> Refusal:
         "bug",
         "internal",
         "Something failed inside the site that should not have.",
-        f"Ask the site's administrator to look for {incident} in the gate's log.",
+        f"Ask the site's administrator to run `concause site explain {incident}`.",
         incident,
     )
 

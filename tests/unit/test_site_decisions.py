@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from client.__main__ import app
 from client.gate.gate import Gate
 from protocol.errors import PolicyError, StorageError, UsageError
+from protocol.secagg.messages import decode_request
 from protocol.study.document import parse_study
 from tests.support.site_place import (
     Place,
@@ -21,6 +22,42 @@ from tests.support.site_place import (
 from tests.support.site_world import STUDY
 
 FIXTURES = (place, gate)  # found by their names
+
+
+def test_what_the_coordinator_quotes_is_explained_at_the_site(place: Place, gate: Gate) -> None:
+    asked = invitation(place)  # of a study that nobody approved
+    quoted = json.loads(gate.respond(asked, now=int(time()))["refusal"])["id"]
+    session = decode_request(asked).session.hex()
+    for words in (quoted, f"000001-{session[:12]}", parse_study(STUDY).hash.hex()):
+        found = place.document("explain", words)
+        assert [line["event"] for line in found["audit"]] == ["refused"]
+        assert [entry["code"] for entry in found["log"]] == ["study-not-approved"]
+    assert "study-not-approved" in place.run("explain", quoted).stdout
+
+
+def test_a_trace_is_shown_to_the_site_under_the_id_of_the_refusal(place: Place, gate: Gate) -> None:
+    place.approve()
+    (place.folder / "records.parquet").unlink()
+    refusal = json.loads(gate.respond(invitation(place), now=int(time()))["refusal"])
+    assert refusal["code"] == "site-not-ready"
+    assert f"concause site explain {refusal['id']}" in refusal["remedy"]
+    assert "Traceback" not in refusal["remedy"] + refusal["cause"]
+    told = place.run("explain", refusal["id"]).stdout
+    assert "Traceback" in told
+    assert "`path` in [data]" in told
+
+
+@pytest.mark.parametrize(
+    ("quoted", "code"),
+    [("0123456789abcdef", "id-unknown"), ("abc", "not-an-id"), ("", "not-an-id")],
+)
+def test_an_id_of_nothing_here_is_refused(place: Place, gate: Gate, quoted: str, code: str) -> None:
+    gate.respond(b"", now=int(time()))
+    with (place.folder / "memory" / "logs" / "gate.jsonl").open("a") as log:
+        log.write('{"cut off')
+    with pytest.raises(UsageError) as refused:
+        place.run("explain", quoted)
+    assert refused.value.code == code
 
 
 @pytest.mark.parametrize("role", ["administrator", "auditor"])
