@@ -55,6 +55,10 @@ class PolicyError(ConcauseError):
     exit_code = ExitCode.POLICY
 
 
+class SiteOnlyError(PolicyError):
+    """A rule of the site's that only its own people can mend; nobody outside learns which."""
+
+
 class BudgetError(ConcauseError):
     """The privacy budget does not cover the request."""
 

@@ -14,13 +14,16 @@ from client.commands.output import (
     ConfigPath,
     JsonFlag,
     KeyPath,
+    Why,
     moment,
     needed_key,
     read_file,
     show,
 )
+from client.gate.approvals import ApprovalFolder
 from client.gate.audit import LOG_FILE
 from client.gate.chain import GENESIS, Line, check_holds, read_lines
+from client.gate.decisions import Decisions, signer_of
 from client.gate.keys import load_key
 from client.gate.memory import open_memory
 from client.gate.people import Role
@@ -111,7 +114,9 @@ def export(
     site = read_site_config(config)
     with closing(open_memory(site.site.folder, site.site.audit)) as memory:
         memory.audit.check()
-        content, head = memory.audit.path.read_bytes(), memory.audit.head
+        content = memory.audit.path.read_bytes()
+    lines = read_lines(content)  # the gate may have gone on since
+    head = lines[-1].hash if lines else GENESIS
     signing_key = load_key(site.site.signing_key)
     beside = out.with_name(out.name + ".checkpoint")
     _write(out, content)
@@ -130,6 +135,28 @@ def export(
         f"--trust {public_key(signing_key).hex()}"
     )
     show(document, words, as_json=as_json)
+
+
+@app.command()
+def restore(
+    config: ConfigPath = DEFAULT_CONFIG,
+    key: KeyPath = None,
+    why: Why = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a damaged log anew from the gate's database, with the site administrator's key.
+
+    What is there is kept beside it, for whoever asks how it was damaged. A log that goes on where
+    the database ends is not touched: then the database is the older copy.
+    """
+    site = read_site_config(config)
+    signer = signer_of(read_policy(site.site.policy), needed_key(key))
+    with closing(open_memory(site.site.folder, site.site.audit)) as memory:
+        decisions = Decisions(memory, ApprovalFolder(site.site.folder))
+        aside = decisions.restore_audit(signer, why, now=int(time()))
+    words = f"The log is whole again; what was there is in {aside}."
+    show({"kept": str(aside), "by": signer.words}, words, as_json=as_json)
 
 
 def lines_table(lines: tuple[Line, ...]) -> Table:

@@ -8,7 +8,14 @@ from typing import Annotated
 import tomlkit
 import typer
 
-from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, read_file, show
+from client.commands.output import (
+    DEFAULT_CONFIG,
+    ConfigPath,
+    JsonFlag,
+    read_file,
+    replace_text,
+    show,
+)
 from client.gate.chain import Event
 from client.gate.decisions import someone
 from client.gate.keys import load_key
@@ -70,10 +77,10 @@ def install(
     with closing(open_memory(site.site.folder, site.site.audit)) as memory:
         memory.note(event, now=int(time()))
     if welcome.root_certificates:
-        (config.absolute().parent / ROOT).write_text(welcome.root_certificates, encoding="utf-8")
-    site.site.roster.write_bytes(welcome.roster.canonical)
-    site.site.policy.write_text(policy, encoding="utf-8")
-    config.write_text(settings, encoding="utf-8")
+        replace_text(config.absolute().parent / ROOT, welcome.root_certificates)
+    replace_text(site.site.roster, welcome.roster.canonical.decode())
+    replace_text(site.site.policy, policy)
+    replace_text(config, settings)
     names = [member.name for member in welcome.roster.sites]
     document = {
         "roster": welcome.roster.name,

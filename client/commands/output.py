@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from client.gate.keys import load_key
+from client.gate.private import replace_file
 from protocol.errors import StorageError, UsageError
 from protocol.study.document import parse_study
 from protocol.study.study import Study
@@ -68,6 +69,22 @@ def write_page(path: Path, *renderables: RenderableType) -> None:
     except OSError as error:
         raise StorageError(
             "file-not-writable", f"Expected to be allowed to write {path}.", "Choose another file."
+        ) from error
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a settings file anew, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written; the old one is as it was.
+    """
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise StorageError(
+            "file-not-writable",
+            f"Expected to be allowed to write {path}; it is as it was.",
+            "Check free space and permissions of its folder.",
         ) from error
 
 

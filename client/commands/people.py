@@ -8,7 +8,7 @@ from typing import Annotated
 import tomlkit
 import typer
 
-from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, show
+from client.commands.output import DEFAULT_CONFIG, ConfigPath, JsonFlag, replace_text, show
 from client.gate.chain import Event
 from client.gate.decisions import someone
 from client.gate.keys import create_key, load_key
@@ -52,7 +52,7 @@ def person(
     )
     with closing(open_memory(site.site.folder, site.site.audit)) as memory:
         memory.note(event, now=int(time()))
-    path.write_text(text, encoding="utf-8")
+    replace_text(path, text)
     document = {"name": name, "role": role.value, "public_key": added.key, "key": str(key)}
     show(document, f"{name} is {role.words}, with the key in {key}.", as_json=as_json)
 

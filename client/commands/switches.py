@@ -59,23 +59,39 @@ def resume(
 
 
 def withdraw(
-    study: Annotated[str, typer.Argument(help="The study: its TOML file, or its hash.")],
+    study: Annotated[
+        str | None, typer.Argument(help="The study: its TOML file, or its hash.")
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     key: KeyPath = None,
     why: Why = None,
     *,
+    envelope: Annotated[
+        bool,
+        typer.Option("--envelope", help="The envelope that was signed last, in place of a study."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Withdraw the approval of a study, at once, from the round that runs too.
 
-    What was spent stays spent. Needs no key, like a pause.
+    With --envelope, that of all studies admitted under the envelope that was signed last. What was
+    spent stays spent. Needs no key, like a pause.
     """
-    site = read_site_config(config)
-    signer, found = _perhaps(site, key), _study_hash(study)
+    if (study is None) is not envelope:
+        raise UsageError(
+            "study-or-envelope", "Expected a study or --envelope, found both or none.", "Give one."
+        )
+    site, now = read_site_config(config), int(time())
+    signer = _perhaps(site, key)
     with _decisions(site) as decisions:
-        decisions.withdraw(found, signer, why, now=int(time()))
-    words = "The approval is withdrawn. To take part again, two people approve the study anew."
-    show({"study": found.hex(), "withdrawn": True, "by": someone(signer)}, words, as_json=as_json)
+        if study is None:
+            withdrawn = {"envelope": decisions.withdraw_envelope(signer, why, now=now).hex()}
+        else:
+            found = _study_hash(study)
+            decisions.withdraw(found, signer, why, now=now)
+            withdrawn = {"study": found.hex()}
+    words = "It is withdrawn. To take part again, two people approve anew."
+    show({**withdrawn, "withdrawn": True, "by": someone(signer)}, words, as_json=as_json)
 
 
 def accept_clock(

@@ -89,7 +89,8 @@ class Agent:
                 if token is None:
                     stop.wait(self._pauses.poll_s)
                 else:
-                    self._serve(token)
+                    with self._pulse.at_work():
+                        self._serve(token)
 
     def _serve(self, token: str) -> None:
         try:

@@ -6,7 +6,7 @@ may spend, and an expiry. In place of signatures may stand an envelope that was 
 The study's own canonical text is kept beside it: the gate never takes a study from the coordinator.
 """
 
-import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,12 +20,11 @@ from client.gate.endorsement import (
     verify_endorsement,
 )
 from client.gate.envelope import SignedEnvelope, check_inside, read_signed_envelope
-from client.gate.keys import PRIVATE
 from client.gate.people import Person
-from client.gate.private import make_private
+from client.gate.private import make_private, replace_file
 from protocol import canonical
 from protocol.canonical import Json, fraction_text, parse_fraction
-from protocol.errors import PeerError, PolicyError, StorageError, UsageError
+from protocol.errors import PeerError, PolicyError, SiteOnlyError, StorageError, UsageError
 from protocol.identifiers import DIGEST_BYTES, Digest
 from protocol.privacy.plan import StatisticsPlan
 from protocol.study.document import study_from_canonical
@@ -33,6 +32,7 @@ from protocol.study.study import Study
 
 FORMAT = "concause-approval/2"
 PURPOSE = "approval"
+_AGAIN = "Have the site look again and approve the study anew."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,7 @@ class ApprovalTerms:
 
 
 _DIGESTS = ("study", "plan", "roster", "mapping", "snapshot", "policy")
+_HASH = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 _FIELDS = {*_DIGESTS, "format", "rho_cap", "approved", "expires"}
 
 
@@ -155,6 +156,8 @@ def check_consented(
     if bound != (terms.policy, terms.mapping, terms.roster) or terms.expires > envelope.expires:
         raise _void("envelope-other", "The envelope was signed for another state of the site.")
     check_inside(approval.envelope, study, plan, people, now=now)
+    if terms.rho_cap > envelope.rho_study:
+        raise _void("envelope-rho-study", "The approval allows more than its envelope does.")
 
 
 def check_approval(terms: ApprovalTerms, present: Present, *, now: int) -> None:
@@ -167,7 +170,8 @@ def check_approval(terms: ApprovalTerms, present: Present, *, now: int) -> None:
         raise _void("approval-expired", "The site's approval of this study has expired.")
     for name in _DIGESTS:
         if getattr(terms, name) != getattr(present, name):
-            raise _void(f"approval-other-{name}", _CHANGES[name])
+            kind = SiteOnlyError if name == "snapshot" else PolicyError  # records: its own matter
+            raise kind(f"approval-other-{name}", _CHANGES[name], _AGAIN)
 
 
 _CHANGES = {
@@ -198,8 +202,8 @@ class ApprovalFolder:
         try:
             for folder in (self._approvals, self._studies):
                 make_private(folder)
-            _replace(self._studies / _name(study.hash), study.canonical)
-            _replace(path, approval)
+            replace_file(self._studies / _name(study.hash), study.canonical)
+            replace_file(path, approval)
         except OSError as error:
             raise StorageError(
                 "approval-not-written",
@@ -216,7 +220,7 @@ class ApprovalFolder:
         """
         try:
             make_private(self._approvals)
-            _replace(self._envelope, canonical.encode(envelope.to_json()))
+            replace_file(self._envelope, canonical.encode(envelope.to_json()))
         except OSError as error:
             raise StorageError(
                 "approval-not-written",
@@ -264,7 +268,7 @@ class ApprovalFolder:
     def approved(self) -> tuple[Digest, ...]:
         """Return the hashes of all studies with an approval, whether it stands or not."""
         names = sorted(path.stem for path in self._approvals.glob("*.json"))
-        return tuple(Digest(bytes.fromhex(name)) for name in names)
+        return tuple(Digest(bytes.fromhex(name)) for name in names if _HASH.fullmatch(name))
 
 
 def _terms(fields: Document) -> ApprovalTerms:
@@ -301,25 +305,11 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of one."""
-    draft = path.with_suffix(".draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name too, not only the content
-    finally:
-        os.close(folder)
-
-
 def _tampered() -> PolicyError:
-    return _void("approval-tampered", "The approval on the site's disk is not as it was signed.")
+    return SiteOnlyError(
+        "approval-tampered", "The approval on the site's disk is not as it was signed.", _AGAIN
+    )
 
 
 def _void(code: str, cause: str) -> PolicyError:
-    return PolicyError(code, cause, "Have the site look again and approve the study anew.")
+    return PolicyError(code, cause, _AGAIN)

@@ -8,12 +8,12 @@ other lines, is refused: somebody was there. So is one that has more: then the d
 
 import os
 import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from client.gate.chain import GENESIS, MAX_WHY, Event, Line, line_hash, read_lines
+from client.gate.chain import GENESIS, MAX_WHY, Event, Line, line_hash, read_line, read_lines
 from client.gate.database import Database
-from protocol import canonical
-from protocol.errors import ConcauseError, PolicyError, StorageError, UsageError
+from protocol.errors import ConcauseError, PolicyError, SiteOnlyError, StorageError, UsageError
 from protocol.identifiers import Digest
 
 SCHEMA = """\
@@ -40,6 +40,7 @@ BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END"""
 LOG_FILE = "audit.jsonl"
 CLOCK_ACCEPTED = "clock-accepted"
 FOLDER_MODE, FILE_MODE = 0o750, 0o640  # a group may be given to the auditors
+_SALT_BYTES = 16
 
 
 class Audit:
@@ -69,12 +70,28 @@ class Audit:
         )
         return int(rows[0][0]) if rows else 0
 
-    def newest_hash(self, event: str) -> str | None:
-        """Return what the newest line that tells of `event` names as its hash."""
-        query = "SELECT line FROM audit WHERE event = ? ORDER BY number DESC LIMIT 1"
-        rows = self._database.rows(query, event)
-        told = canonical.decode(rows[0][0]) if rows else None
-        return str(told["hash"]) if isinstance(told, dict) and "hash" in told else None
+    def newest(
+        self, *kinds: str, study: str | None = None, about: str | None = None
+    ) -> Event | None:
+        """Return the newest event of one of `kinds`; of this study, about this hash."""
+        for event in self._events(kinds):
+            if study in (None, event.study) and about in (None, event.hash):
+                return event
+        return None
+
+    def count(self, kind: str, *, study: str) -> int:
+        """Return how many events of a kind there are about a study."""
+        return sum(event.study == study for event in self._events([kind]))
+
+    def events(self, kind: str) -> tuple[Event, ...]:
+        """Return all events of a kind, newest first."""
+        return tuple(self._events([kind]))
+
+    def _events(self, kinds: Sequence[str]) -> Iterator[Event]:
+        marks = ", ".join("?" * len(kinds))
+        query = f"SELECT number, line FROM audit WHERE event IN ({marks}) ORDER BY number DESC"  # noqa: S608
+        for number, line in self._database.rows(query, *kinds):
+            yield read_line(line, number).event
 
     def record(self, event: Event, *, now: int) -> None:
         """Commit a line, with the transaction that it is in; `flush` brings it to the file."""
@@ -88,7 +105,8 @@ class Audit:
                 " ORDER BY number DESC LIMIT 1"
             )
             number, previous, start = rows[0] if rows else (0, GENESIS, 0)
-            line = Line(number + 1, now, Digest(previous), event)
+            salt = os.urandom(_SALT_BYTES).hex()
+            line = Line(number + 1, now, Digest(previous), salt, event)
             self._database.write(
                 "INSERT INTO audit (number, line, hash, event, at, start)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -123,27 +141,74 @@ class Audit:
             PolicyError: the file was edited, cut off or removed; or the database is an older copy.
             StorageError: the file cannot be read.
         """
-        self.flush()
-        expected = [row[0] for row in self._database.rows("SELECT hash FROM audit ORDER BY number")]
-        content = _read(self.path) if expected or self.path.exists() else b""
+        with self._database.transaction():  # or a command could add a line in between
+            self.flush()
+            expected = self._hashes()
+            content = _read(self.path) if expected or self.path.exists() else b""
         found = [line_hash(line) for line in content.splitlines()]
         if found == expected and content.endswith(b"\n" if expected else b""):
             return
-        if found[: len(expected)] == expected:
-            raise rolled_back()
         read_lines(content)  # says which line is not as it was written
-        raise _cut_off() if found == expected[: len(found)] else rolled_back()
+        if len(found) < len(expected) and found == expected[: len(found)]:
+            raise _cut_off()
+        raise rolled_back()
+
+    def rebuild(self, event: Event, aside: Path, *, now: int) -> None:
+        """Write the file anew from the database, with `event` as one more line.
+
+        What was there is moved to `aside`.
+
+        Raises:
+            SiteOnlyError: the file goes on where the database ends: the database is the older.
+            StorageError: the file cannot be moved or written.
+        """
+        with self._database.transaction():
+            expected = self._hashes()
+            content = self.path.read_bytes() if self.path.exists() else b""
+            found = [line_hash(line) for line in content.splitlines()]
+            if len(found) > len(expected) and found[: len(expected)] == expected:
+                _check_no_chain(content)
+            self.record(event, now=now)
+            lines = self._database.rows("SELECT line FROM audit ORDER BY number")
+            try:
+                make_readable(self.path.parent)
+                if self.path.exists():
+                    self.path.rename(aside)
+            except OSError as error:
+                raise _unwritable(self.path) from error
+            _append(self.path, 0, b"".join(line + b"\n" for (line,) in lines))
+            self._database.write("UPDATE audit SET written = 1 WHERE written = 0")
+
+    def _hashes(self) -> list[Digest]:
+        rows = self._database.rows("SELECT number, line, hash FROM audit ORDER BY number")
+        for number, line, hash_ in rows:
+            if not isinstance(line, bytes) or line_hash(line) != hash_:
+                raise _edited_in_database(number)
+        return [Digest(hash_) for _, _, hash_ in rows]
 
 
 def rolled_back() -> PolicyError:
     """Return the error for a memory that is older than what the site said before."""
-    return PolicyError(
+    return SiteOnlyError(
         "state-rolled-back",
         "The gate's memory is older than what this site has signed: a backup was put back, and "
         "with it budget that is spent.",
         "Put the newest memory in place. If it is lost, begin a new site, and count the old "
         "budget as spent.",
     )
+
+
+def _check_no_chain(content: bytes) -> None:
+    """Refuse lines that are an unbroken chain.
+
+    Raises:
+        SiteOnlyError: they are.
+    """
+    try:
+        read_lines(content)
+    except PolicyError:
+        return
+    raise rolled_back()
 
 
 def _append(path: Path, start: int, content: bytes) -> None:
@@ -158,6 +223,9 @@ def _append(path: Path, start: int, content: bytes) -> None:
         if os.fstat(descriptor).st_size < start:
             raise _cut_off()
         there = os.pread(descriptor, len(content) + 1, start)
+        if not there.strip(b"\0"):  # what a file system may leave of a write that was cut off
+            os.ftruncate(descriptor, start)
+            there = b""
         if there != content[: len(there)]:
             raise rolled_back()
         _write_all(descriptor, content[len(there) :], start + len(there))
@@ -201,10 +269,19 @@ def _read(path: Path) -> bytes:
 
 
 def _cut_off() -> ConcauseError:
-    return PolicyError(
+    return SiteOnlyError(
         "audit-truncated",
         "The audit log has fewer lines than were written to it.",
-        "Put the log back from a copy, and ask who may write to the file.",
+        "Ask who may write to the file. The administrator may have it written anew with "
+        "`concause site audit restore`; what is there is kept beside it.",
+    )
+
+
+def _edited_in_database(number: int) -> ConcauseError:
+    return SiteOnlyError(
+        "audit-edited",
+        f"Line {number} of the audit log is not in the gate's database as it was written.",
+        "Compare it with a copy that was exported earlier, and ask who may write to the database.",
     )
 
 

@@ -137,7 +137,7 @@ def _memory(site: SiteConfig, now: int) -> Iterator[Finding]:
         yield good("memory", "empty: the gate has not run yet")
         return
     with closing(open_memory(site.site.folder, site.site.audit)) as memory:
-        memory.audit.check()
+        memory.check_whole()
         memory.check_clock(now=now)
         if memory.standing.paused:
             yield Finding(

@@ -76,6 +76,7 @@ class Consent:
     plan: StatisticsPlan
     roster: Roster
     approval: Approval
+    policy: Digest
     caps: Caps
     source: SnapshotSource = field(repr=False)
 
@@ -132,7 +133,9 @@ class Consents:
         approval = read_approval(self._approvals.approval(study))
         examined = self.examine(self._approvals.study(study), now=now)
         terms, people = approval.terms, examined.policy.people
-        self._standing.check_not_withdrawn(terms)
+        self._standing.check_stands(terms)
+        if approval.envelope is not None:
+            self._standing.check_envelope(approval.envelope.envelope.hash)
         check_consented(approval, examined.study, examined.plan, people, now=now)
         present = examined.present(self._config.mapping_digest, terms.snapshot)
         check_approval(terms, present, now=now)
@@ -152,7 +155,10 @@ class Consents:
         with open_source(examined.study) as source:
             present = examined.present(self._config.mapping_digest, source.snapshot())
             check_approval(terms, present, now=now)
-            yield Consent(examined.study, examined.plan, examined.roster, approval, allowed, source)
+            policy = examined.policy.digest_with_people
+            yield Consent(
+                examined.study, examined.plan, examined.roster, approval, policy, allowed, source
+            )
 
 
 def _caps(caps: Caps, approval: Approval) -> Caps:

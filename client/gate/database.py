@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from protocol.errors import StorageError
 
 Row: TypeAlias = tuple[Any, ...]
-FORMAT = 2
+FORMAT = 3
 _WAIT_S = 10.0
 
 

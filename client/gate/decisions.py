@@ -4,8 +4,9 @@ Stopping needs no key: whoever may write to the site's folder may pause it or wi
 Allowing does: a study needs two people, going on after a pause the site's administrator.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from getpass import getuser
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,7 +15,6 @@ from client.gate.approvals import (
     Approval,
     ApprovalFolder,
     check_consented,
-    read_approval,
 )
 from client.gate.audit import CLOCK_ACCEPTED
 from client.gate.chain import Event
@@ -25,16 +25,27 @@ from client.gate.memory import Memory
 from client.gate.people import APPROVING, Person, Role, check_not_author, check_role, person_of
 from client.gate.policy import Policy
 from client.gate.proposal import Proposal
+from client.gate.standing import (
+    ADMITTED,
+    ENVELOPE_SIGNED,
+    ENVELOPE_WITHDRAWN,
+    PAUSED,
+    RESUMED,
+    SIGNED,
+    WITHDRAWN,
+)
+from protocol.errors import PolicyError
 from protocol.identifiers import Digest
 from protocol.signing import public_key
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A person of the site with the key in their hand."""
+    """A person of the site with the key in their hand, and the policy that names them."""
 
     person: Person
-    key: Ed25519PrivateKey
+    key: Ed25519PrivateKey = field(repr=False)
+    policy: Digest
 
     @property
     def words(self) -> str:
@@ -48,7 +59,8 @@ def signer_of(policy: Policy, key: Ed25519PrivateKey) -> Signer:
     Raises:
         PolicyError: the policy names nobody with it.
     """
-    return Signer(person_of(policy.people, public_key(key).hex()), key)
+    person = person_of(policy.people, public_key(key).hex())
+    return Signer(person, key, policy.digest_with_people)
 
 
 def someone(signer: Signer | None) -> str:
@@ -76,16 +88,19 @@ class Decisions:
         terms = proposal.terms
         endorsement = endorse(terms.document(), PURPOSE, signer.person, signer.key, at=now)
         approval = replace(proposal.approval, envelope=None).signed_by(endorsement)
-        self._write("approval-signed", signer.words, proposal, approval, now)
+        self._write(SIGNED, signer.words, proposal, approval, now)
         return approval
 
     def admit(self, proposal: Proposal, envelope: SignedEnvelope, *, now: int) -> Approval:
         """Approve a study by an envelope that was signed in advance, for one round's cost.
 
         Raises:
-            PolicyError: the study is outside the envelope, or the envelope does not stand.
+            PolicyError: the study is outside the envelope, the envelope does not stand, or
+                people have withdrawn it or the study.
         """
         examined = proposal.examined
+        self._memory.standing.check_may_be_admitted(examined.study.hash)
+        self._memory.standing.check_envelope(envelope.envelope.hash)
         expires = min(proposal.terms.expires, envelope.envelope.expires)
         terms = replace(
             proposal.terms, approved=now, expires=expires, rho_cap=envelope.envelope.rho_study
@@ -93,7 +108,7 @@ class Decisions:
         approval = Approval(terms, (), envelope)
         people = examined.policy.people
         check_consented(approval, examined.study, examined.plan, people, now=now)
-        self._write("approval-admitted", "envelope", proposal, approval, now)
+        self._write(ADMITTED, "envelope", proposal, approval, now)
         return approval
 
     def sign_envelope(
@@ -108,34 +123,39 @@ class Decisions:
         endorsement = endorse(envelope.document(), ENVELOPE, signer.person, signer.key, at=now)
         others = begun.endorsements if begun and begun.envelope == envelope else ()
         kept = tuple(each for each in others if each.role is not endorsement.role)
-        event = Event(event="envelope-signed", who=signer.words, hash=envelope.hash.hex())
-        self._memory.note(event, now=now)
+        event = Event(event=ENVELOPE_SIGNED, who=signer.words, hash=envelope.hash.hex())
+        self._note(event, signer, now)
         return SignedEnvelope(envelope, (*kept, endorsement))
 
     def withdraw(self, study: Digest, signer: Signer | None, why: str | None, *, now: int) -> None:
-        """End the approval of a study at once; what was spent stays spent.
+        """End the approval of a study at once, whatever became of its file; refunds nothing.
 
         Raises:
-            PolicyError: there is no approval.
+            PolicyError: the site never approved the study.
         """
-        terms = read_approval(self._approvals.approval(study)).terms
-        event = Event(
-            event="approval-withdrawn",
-            who=someone(signer),
-            study=study.hex(),
-            hash=terms.hash.hex(),
-            why=why,
-        )
-        with self._memory.transaction():
-            self._memory.audit.record(event, now=now)
-            self._memory.standing.withdraw(terms, now=now)
+        terms = self._memory.standing.check_approved(study)
+        who, hash_ = someone(signer), terms.hex()
+        event = Event(event=WITHDRAWN, who=who, study=study.hex(), hash=hash_, why=why)
+        self._note(event, signer, now)
+
+    def withdraw_envelope(self, signer: Signer | None, why: str | None, *, now: int) -> Digest:
+        """End the envelope that was signed last, and all that it admitted; return its hash.
+
+        Raises:
+            PolicyError: none was ever signed.
+        """
+        envelope = self._memory.standing.newest_envelope()
+        if envelope is None:
+            raise PolicyError(
+                "envelope-missing", "The site has no envelope.", "There is nothing to withdraw."
+            )
+        event = Event(event=ENVELOPE_WITHDRAWN, who=someone(signer), hash=envelope.hex(), why=why)
+        self._note(event, signer, now)
+        return envelope
 
     def pause(self, signer: Signer | None, why: str | None, *, now: int) -> None:
         """Stop answering every coordinator, from the next message on."""
-        with self._memory.transaction():
-            event = Event(event="paused", who=someone(signer), why=why)
-            self._memory.audit.record(event, now=now)
-            self._memory.standing.pause(now=now)
+        self._note(Event(event=PAUSED, who=someone(signer), why=why), signer, now)
 
     def resume(self, signer: Signer, why: str | None, *, now: int) -> None:
         """End a pause.
@@ -144,10 +164,7 @@ class Decisions:
             PolicyError: the signer is not the site's administrator.
         """
         check_role(signer.person, Role.ADMINISTRATOR)
-        with self._memory.transaction():
-            event = Event(event="resumed", who=signer.words, why=why)
-            self._memory.audit.record(event, now=now)
-            self._memory.standing.resume(now=now)
+        self._note(Event(event=RESUMED, who=signer.words, why=why), signer, now)
 
     def accept_clock(self, signer: Signer, why: str | None, *, now: int) -> None:
         """Take the clock as it is now for right, though entries of the audit log are later.
@@ -156,7 +173,27 @@ class Decisions:
             PolicyError: the signer is not the site's administrator.
         """
         check_role(signer.person, Role.ADMINISTRATOR)
-        self._memory.note(Event(event=CLOCK_ACCEPTED, who=signer.words, why=why), now=now)
+        self._note(Event(event=CLOCK_ACCEPTED, who=signer.words, why=why), signer, now)
+
+    def restore_audit(self, signer: Signer, why: str | None, *, now: int) -> Path:
+        """Write the audit log's file anew from the database; return where the old one is.
+
+        Raises:
+            PolicyError: the signer is not the site's administrator, or the database is the older.
+            StorageError: the file cannot be moved or written.
+        """
+        check_role(signer.person, Role.ADMINISTRATOR)
+        log = self._memory.audit
+        aside = log.path.with_name(f"{log.path.name}.{now}.damaged")
+        event = Event(event="audit-restored", who=signer.words, hash=signer.policy.hex(), why=why)
+        log.rebuild(event, aside, now=now)
+        return aside
+
+    def _note(self, event: Event, signer: Signer | None, now: int) -> None:
+        """Write a decision down, after the policy that says who the signer is."""
+        if signer is not None:
+            self._memory.note_policy(signer.policy, now=now)
+        self._memory.note(event, now=now)
 
     def _write(
         self, event: str, who: str, proposal: Proposal, approval: Approval, now: int

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from client.gate.people import APPROVING, Person, Role, check_not_author, check_role, person_of
 from protocol import canonical
 from protocol.canonical import Json
-from protocol.errors import PolicyError
+from protocol.errors import PolicyError, SiteOnlyError
 from protocol.identifiers import Signature
 from protocol.signing import parse_public_key, sign, verify
 from protocol.study.study import Study
@@ -80,25 +80,36 @@ def check_endorsers(
     Raises:
         PolicyError: one is missing, unknown, of another role by now, or the author.
     """
-    signed = set()
-    for endorsement in endorsements:
-        person = person_of(people, endorsement.key)
-        check_role(person, *APPROVING)
-        if person.role is not endorsement.role:
-            raise PolicyError(
-                "approver-of-other-role",
-                "Someone who signed has another role by now.",
-                "Have it signed again by those who have the roles.",
-            )
-        if study is not None:
-            check_not_author(person, study)
-        signed.add(person.role)
+    signed = {_endorser(each, people, study).role for each in endorsements}
     if missing := [role.words for role in APPROVING if role not in signed]:
-        raise PolicyError(
+        raise SiteOnlyError(
             "approval-incomplete",
             f"The signature of the site's {' and '.join(missing)} is missing.",
             "Have the site's people sign with `concause site approve`: two of them, of two roles.",
         )
+
+
+def may_endorse(endorsement: Endorsement, people: Sequence[Person], study: Study | None) -> bool:
+    """Return whether one signature is of someone who may give it."""
+    try:
+        _endorser(endorsement, people, study)
+    except PolicyError:
+        return False
+    return True
+
+
+def _endorser(endorsement: Endorsement, people: Sequence[Person], study: Study | None) -> Person:
+    person = person_of(people, endorsement.key)
+    check_role(person, *APPROVING)
+    if person.role is not endorsement.role:
+        raise SiteOnlyError(
+            "approver-of-other-role",
+            "Someone who signed has another role by now.",
+            "Have it signed again by those who have the roles.",
+        )
+    if study is not None:
+        check_not_author(person, study)
+    return person
 
 
 def _payload(document: Document, endorsement: Endorsement) -> bytes:

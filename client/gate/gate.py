@@ -18,9 +18,10 @@ from client.gate.consent import Consent, Consents
 from client.gate.journal import Opening, Step, already_run
 from client.gate.ledger import Request
 from client.gate.means import Means, Point
-from client.gate.memory import Memory
+from client.gate.memory import CHARGED, Memory
 from client.gate.outward import Refusal, concerns_site_alone, refusal_of
 from client.gate.site_log import SiteLog
+from protocol.canonical import fraction_text
 from protocol.checkpoints import own_checkpoint, sign_checkpoint
 from protocol.errors import ConcauseError, PolicyError, StorageError
 from protocol.identifiers import Digest, SessionId
@@ -57,10 +58,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A round that the site takes part in, and the approval under which it does."""
+    """A round that the site takes part in, and the approval under which it does.
+
+    `withdrawals`: how often the study had been withdrawn when the site joined.
+    """
 
     descriptor: Descriptor
     terms: ApprovalTerms
+    withdrawals: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,10 @@ class Gate:
             self._check_memory(known, now)
             request = decode_request(body)
             live = self._live.get(request.session)
-            if live is not None and live.request == body:
-                return live.answer
+            if live is not None:
+                self._check_not_withdrawn(live.agreed)
+                if live.request == body:
+                    return live.answer
             agreed, state, message = self._step(request, live, now)
             encoded = encode_message(message)
             self._live[request.session] = LiveRound(agreed, state, body, encoded)
@@ -187,7 +194,7 @@ class Gate:
         Raises:
             PolicyError: the audit log was edited or cut off, or the memory is an older copy.
         """
-        self._memory.audit.check()
+        self._memory.check_whole()
         with self._memory.transaction():
             self._memory.audit.record(Event(event="gate-started"), now=now)
             for record in self._memory.journal.unfinished():
@@ -207,7 +214,6 @@ class Gate:
         if live is None:
             raise self._absent(request.session)
         _check_deadline(live.descriptor, now)
-        self._memory.standing.check_not_withdrawn(live.agreed.terms)
         match request:
             case Adverts() if isinstance(live.state, AwaitingParticipants):
                 return live.agreed, *self._contribute(live, request, now)
@@ -241,16 +247,21 @@ class Gate:
         older = [
             session for session, live in self._live.items() if _gives_way(live, descriptor, now)
         ]
-        agreed = Agreed(descriptor, consent.approval.terms)
+        self._memory.note_policy(consent.policy, now=now)
+        terms = consent.approval.terms
+        agreed = Agreed(descriptor, terms, self._memory.standing.withdrawals(study))
         with self._memory.transaction():
-            for old in older:
+            self._check_still_allowed(agreed)
+            # Rounds that are not live: their begin was committed, and not what was to follow.
+            unheld = [each.session for each in self._memory.journal.unfinished()]
+            for old in [*older, *(each for each in unheld if each not in self._live)]:
                 self._end(old, now)
             self._note("round-joined", agreed, now)
             self._memory.ledger.reserve(_request(descriptor, consent), consent.caps, now=now)
             self._means.reached(Point.RESERVING)
             self._memory.journal.begin(opening, now=now)
-        for old in older:
-            del self._live[old]
+            for old in older:
+                del self._live[old]
         self._means.reached(Point.ADVERTISED)
         return agreed, state, advert
 
@@ -305,8 +316,10 @@ class Gate:
             check_descriptor(descriptor, consent.roster, consent.terms)
             statistics = self._means.measure(consent.plan, consent.study, consent.source)
         self._means.reached(Point.MEASURED)
+        self._memory.note_policy(consent.policy, now=now)
         with self._memory.transaction():
-            self._note("round-charged", live.agreed, now)
+            self._check_still_allowed(live.agreed)  # people may have spoken while it measured
+            self._note(CHARGED, live.agreed, now, rho=fraction_text(consent.plan.rho))
             if isinstance(request, Adverts):  # with aggregators there is no step between
                 self._memory.journal.advance(session, Step.SHARED, now=now)
             self._memory.journal.advance(session, Step.CHARGED, now=now)
@@ -317,6 +330,7 @@ class Gate:
         self._means.reached(Point.NOISED)
         state, (hidden,) = answer(waiting, Contribution(to_ring(noisy)))
         with self._memory.transaction():
+            self._check_still_allowed(live.agreed)
             self._note("vector-released", live.agreed, now)
             self._memory.journal.advance(session, Step.MASKED, now=now)
         self._means.reached(Point.MASKED)
@@ -342,9 +356,17 @@ class Gate:
         self._means.reached(Point.REVEALED)
         return state, reveal
 
-    def _note(self, event: str, agreed: Agreed, now: int) -> None:
+    def _check_not_withdrawn(self, agreed: Agreed) -> None:
+        study = agreed.terms.study
+        self._memory.standing.check_not_withdrawn(study, before=agreed.withdrawals)
+
+    def _check_still_allowed(self, agreed: Agreed) -> None:
+        self._memory.standing.check_at_work()
+        self._check_not_withdrawn(agreed)
+
+    def _note(self, event: str, agreed: Agreed, now: int, rho: str | None = None) -> None:
         terms = agreed.terms
-        told = Event(event=event, hash=terms.hash.hex())
+        told = Event(event=event, hash=terms.hash.hex(), rho=rho)
         self._memory.audit.record(_about(told, terms.study, agreed.descriptor.session), now=now)
 
     def _end(self, session: SessionId, now: int) -> None:

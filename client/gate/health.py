@@ -32,12 +32,22 @@ class Pulse:
         self._clock = clock
         self._turned: float | None = None
         self._reached: float | None = None
+        self._at_work = False
 
     def turned(self, *, reached: bool) -> None:
         """Note one turn of the loop; `reached`: whether the SuperNode answered."""
         self._turned = self._clock()
         if reached:
             self._reached = self._turned
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Note that the loop serves a task, which takes as long as a measurement does."""
+        self._at_work = True
+        try:
+            yield
+        finally:
+            self._at_work = False
 
     @property
     def is_alive(self) -> bool:
@@ -50,7 +60,7 @@ class Pulse:
         return self._is_fresh(self._reached)
 
     def _is_fresh(self, at: float | None) -> bool:
-        return at is not None and self._clock() - at < STALE_S
+        return self._at_work or (at is not None and self._clock() - at < STALE_S)
 
 
 class GateCollector(Collector):

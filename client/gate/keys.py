@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from protocol.errors import PolicyError, StorageError, UsageError
+from protocol.errors import SiteOnlyError, StorageError, UsageError
 
 SECRET_BYTES = 32
 PRIVATE = 0o600
@@ -111,7 +111,7 @@ def read_private(path: Path, what: str) -> bytes:
             "Check the path in site.toml, or run `concause site init`.",
         ) from error
     if mode & _OTHERS:
-        raise PolicyError(
+        raise SiteOnlyError(
             "key-readable-by-others",
             f"Expected {path} to be readable by its owner alone, found mode "
             f"{stat.S_IMODE(mode):04o}.",

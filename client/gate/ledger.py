@@ -189,7 +189,9 @@ class Ledger:
         not fill the site's disk with it.
         """
         ((recent,),) = self._database.rows(
-            "SELECT count(*) FROM ledger WHERE kind = 'refusal' AND at > ?", now - _DAY_S
+            "SELECT count(*) FROM ledger WHERE kind = 'refusal' AND at > ? AND at <= ?",
+            now - _DAY_S,
+            now,
         )
         if recent >= MAX_REFUSALS_A_DAY:
             return False

@@ -10,24 +10,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TextIO
 
-from client.gate import audit, journal, ledger, standing
+from client.gate import audit, journal, ledger
 from client.gate.audit import Audit
 from client.gate.chain import Event
 from client.gate.database import Database
 from client.gate.journal import Journal
-from client.gate.ledger import Ledger
+from client.gate.ledger import Kind, Ledger
 from client.gate.private import check_private, make_private
 from client.gate.site_log import SiteLog
 from client.gate.standing import Standing
-from protocol.errors import PolicyError, StorageError
+from protocol.canonical import fraction_text
+from protocol.errors import SiteOnlyError, StorageError
 from protocol.identifiers import Digest
 
-SCHEMA = "\n\n".join(part.SCHEMA for part in (ledger, journal, audit, standing))
+SCHEMA = "\n\n".join(part.SCHEMA for part in (ledger, journal, audit))
 DATABASE_FILE = "gate.sqlite"
 LOCK_FILE = "gate.lock"
 CLOCK_TOLERANCE_S = 300
 LOG_FILE = Path("logs", "gate.jsonl")
-POLICY = "policy-in-force"
+POLICY, CHARGED = "policy-in-force", "round-charged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,29 @@ class Memory:
         Raises:
             PolicyError, StorageError: as `note`.
         """
-        if self.audit.newest_hash(POLICY) != policy.hex():
+        known = self.audit.newest(POLICY)
+        if known is None or known.hash != policy.hex():
             self.note(Event(event=POLICY, hash=policy.hex()), now=now)
+
+    def check_whole(self) -> None:
+        """Check the audit log against its file, and the ledger against the audit log.
+
+        Raises:
+            SiteOnlyError: one of them is not as it was written, or an older copy.
+            StorageError: they cannot be read.
+        """
+        self.audit.check()
+        charges = {
+            (entry.session.hex() if entry.session else None, fraction_text(entry.rho))
+            for entry in self.ledger.entries()
+            if entry.kind is Kind.CHARGE and entry.rho is not None
+        }
+        if charges != {(event.session, event.rho) for event in self.audit.events(CHARGED)}:
+            raise SiteOnlyError(
+                "ledger-edited",
+                "The ledger has other charges than the audit log tells of.",
+                "Put the newest memory in place, and ask who may write to the gate's database.",
+            )
 
     def check_clock(self, *, now: int) -> None:
         """Check that the clock was not moved back since anything was last written down.
@@ -73,7 +95,7 @@ class Memory:
             PolicyError: it was, by more than the tolerance of clocks that are kept in step.
         """
         if self.audit.last_time() > now + CLOCK_TOLERANCE_S:
-            raise PolicyError(
+            raise SiteOnlyError(
                 "clock-behind",
                 "The clock of the gate's machine is behind the last entry of its audit log.",
                 "Set the clock. If it was the earlier time that was wrong, have the site "
@@ -96,12 +118,13 @@ def open_memory(folder: Path, audit_folder: Path) -> Memory:
     make_private(folder)
     check_private(folder)
     database = Database(folder / DATABASE_FILE, SCHEMA)
+    log = Audit(database, audit_folder)
     return Memory(
         database,
         Ledger(database),
         Journal(database),
-        Standing(database),
-        Audit(database, audit_folder),
+        Standing(log),
+        log,
     )
 
 

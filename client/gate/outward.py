@@ -10,15 +10,9 @@ message holds, leaves as the same fixed words. Code and trace stay in the site's
 from dataclasses import asdict, dataclass
 
 from protocol import canonical
-from protocol.errors import ConcauseError, StorageError, UsageError
+from protocol.errors import ConcauseError, SiteOnlyError, StorageError, UsageError
 
 MAX_TEXT = 1000  # characters; the coordinator takes no more
-# Says when a site's records changed, which is the site's own matter.
-_ABOUT_RECORDS = frozenset({"approval-other-snapshot"})
-# Say that somebody was at the site's own files, or what its people are about.
-_ABOUT_MEMORY = frozenset(
-    {"state-rolled-back", "audit-edited", "audit-truncated", "clock-behind", "approval-incomplete"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +55,4 @@ def refusal_of(error: BaseException, incident: str) -> Refusal:
 
 def concerns_site_alone(error: BaseException) -> bool:
     """Return whether only the site can mend an error, and nobody else may learn more of it."""
-    if isinstance(error, UsageError | StorageError):
-        return True
-    return isinstance(error, ConcauseError) and error.code in _ABOUT_RECORDS | _ABOUT_MEMORY
+    return isinstance(error, UsageError | StorageError | SiteOnlyError)

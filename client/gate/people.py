@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from client.gate.settings import Section
-from protocol.errors import PolicyError
+from protocol.errors import PolicyError, SiteOnlyError
 from protocol.study.study import Study
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # a hash or a public key
@@ -68,7 +68,7 @@ def person_of(people: Iterable[Person], key: str) -> Person:
     for person in people:
         if person.key == key:
             return person
-    raise PolicyError(
+    raise SiteOnlyError(
         "approver-unknown",
         "A signature is by a key that the site's policy gives to nobody.",
         "Use the key of a person under [[people]] in policy.toml, or have this one added there.",

@@ -15,7 +15,7 @@ from client.gate.ledger import Caps
 from client.gate.people import Hex, Person, repeated
 from client.gate.settings import Section, read_settings
 from protocol import canonical
-from protocol.errors import PolicyError
+from protocol.errors import PolicyError, SiteOnlyError
 from protocol.identifiers import Digest
 from protocol.privacy.conversion import rho_of
 from protocol.privacy.plan import StatisticsPlan
@@ -152,7 +152,7 @@ def check_people(policy: Policy, roster: Roster) -> None:
     """
     parties = {roster.coordinator.hex(), *(site.key.hex() for site in roster.sites)}
     if any(person.key in parties for person in policy.people):
-        raise PolicyError(
+        raise SiteOnlyError(
             "policy-approver-is-a-party",
             "The site's policy gives one of its people a key of the roster.",
             "Write each person's own key under [[people]] in policy.toml.",

@@ -1,9 +1,12 @@
-"""Folders of a site that only their owner may enter."""
+"""Folders of a site that only their owner may enter, and files that are whole at any moment."""
 
+import os
 import stat
 from pathlib import Path
 
 from protocol.errors import StorageError
+
+_PRIVATE = 0o600
 
 
 def make_private(folder: Path) -> None:
@@ -36,3 +39,30 @@ def check_private(folder: Path) -> None:
             f"Expected {folder} to be closed to others, found mode {stat.S_IMODE(mode):04o}.",
             f"Run chmod 700 {folder}, and consider who may have written to it.",
         )
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never half of one.
+
+    It keeps the mode of the old one; a new one is for its owner alone.
+
+    Raises:
+        OSError: it cannot be written; the old one is as it was.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _PRIVATE
+    draft = path.with_name(f"{path.name}.draft")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name too, not only the content
+    finally:
+        os.close(folder)

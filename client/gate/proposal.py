@@ -3,7 +3,7 @@
 The same checks as a round's, in the same code, so that what is approved can also be run.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, time
 from fractions import Fraction
 
@@ -16,6 +16,7 @@ from client.gate.approvals import (
     read_approval,
 )
 from client.gate.consent import Consents, Examined, OpenSource
+from client.gate.endorsement import may_endorse
 from client.gate.ledger import Balance
 from client.gate.memory import Memory
 from client.gate.policy import check_units
@@ -85,22 +86,28 @@ class Proposals:
         with self._open_source(study) as source:
             check_units(examined.policy, source.units)
             present = examined.present(self._config.mapping_digest, source.snapshot())
-        approval = self._begun(present, wishes, now=now) or Approval(
+        approval = self._begun(examined, present, wishes, now=now) or Approval(
             ApprovalTerms(**asdict(present), rho_cap=rho_cap, approved=now, expires=expires)
         )
         return Proposal(examined, approval, self._memory.ledger.balance(now=now))
 
-    def _begun(self, present: Present, wishes: Wishes, *, now: int) -> Approval | None:
-        """Return the approval that someone has signed, if its terms hold and are those wished."""
+    def _begun(
+        self, examined: Examined, present: Present, wishes: Wishes, *, now: int
+    ) -> Approval | None:
+        """Return the approval that someone has signed, if its terms hold and are those wished.
+
+        Signatures of people who may not sign it (any more) are left out.
+        """
         try:
             found = read_approval(self._folder.approval(present.study))
             check_approval(found.terms, present, now=now)
-            self._memory.standing.check_not_withdrawn(found.terms)
+            self._memory.standing.check_stands(found.terms)
         except PolicyError:
             return None
-        terms = found.terms
+        terms, people, study = found.terms, examined.policy.people, examined.study
         same = wishes.rho_cap in (None, terms.rho_cap) and wishes.expires in (None, terms.expires)
-        return found if same and found.endorsements else None
+        valid = tuple(each for each in found.endorsements if may_endorse(each, people, study))
+        return replace(found, endorsements=valid) if same and valid else None
 
 
 def last_second(study: Study) -> int:

@@ -40,13 +40,15 @@ class SiteLog:
 
     def note(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
         """Write one event."""
-        self._logger.info(event, **fields)
+        with suppress(OSError):  # a full disk must not stop the gate, nor who watches over it
+            self._logger.info(event, **fields)
         self._show(event, fields)
 
     def alarm(self, event: str, *, error: BaseException | None = None, **fields: Any) -> None:  # noqa: ANN401
         """Write one event that somebody should look at, with the trace of its error."""
         trace = "".join(traceback.format_exception(error)) if error else None
-        self._logger.warning(event, trace=trace, **fields)
+        with suppress(OSError):
+            self._logger.warning(event, trace=trace, **fields)
         self._show(event, fields)
 
     def _show(self, event: str, fields: Mapping[str, Any]) -> None:

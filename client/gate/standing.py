@@ -1,61 +1,31 @@
-"""Pause and withdrawal: the switches by which people of a site stop what they had allowed.
+"""Where a site stands by the decisions of its people: paused or not, and the last word on a study.
 
-Entries only grow, like the ledger's; the last one counts. A withdrawal ends one approval for good:
-the study needs a new one, and nothing that was spent comes back.
+Nothing is kept here: the audit log says who decided what, in one order, and the newest line counts.
+So an approval stands only while the line that tells of it is the newest about its study: not after
+a withdrawal, not after other terms were signed, and not if its file was put there by hand.
 """
 
 from client.gate.approvals import ApprovalTerms
-from client.gate.database import Database
-from protocol.errors import PolicyError
+from client.gate.audit import Audit
+from protocol.errors import PolicyError, SiteOnlyError
 from protocol.identifiers import Digest
 
-SCHEMA = """\
-CREATE TABLE standing (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL CHECK (kind IN ('pause', 'resume', 'withdrawal')),
-    at INTEGER NOT NULL,
-    study BLOB,
-    terms BLOB
-)
-
-CREATE TRIGGER standing_never_changes BEFORE UPDATE ON standing
-BEGIN SELECT RAISE(ABORT, 'the switches only grow'); END
-
-CREATE TRIGGER standing_never_shrinks BEFORE DELETE ON standing
-BEGIN SELECT RAISE(ABORT, 'the switches only grow'); END"""
+PAUSED, RESUMED = "paused", "resumed"
+SIGNED, ADMITTED, WITHDRAWN = "approval-signed", "approval-admitted", "approval-withdrawn"
+ENVELOPE_SIGNED, ENVELOPE_WITHDRAWN = "envelope-signed", "envelope-withdrawn"
 
 
 class Standing:
-    """The switches in a gate's database."""
+    """What an audit log comes to."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
 
     @property
     def paused(self) -> bool:
         """Return whether the site answers nothing."""
-        rows = self._database.rows(
-            "SELECT kind FROM standing WHERE kind IN ('pause', 'resume')"
-            " ORDER BY number DESC LIMIT 1"
-        )
-        return bool(rows) and rows[0][0] == "pause"
-
-    def pause(self, *, now: int) -> None:
-        """Stop every round."""
-        self._write("pause", now)
-
-    def resume(self, *, now: int) -> None:
-        """Let rounds go on."""
-        self._write("resume", now)
-
-    def withdraw(self, terms: ApprovalTerms, *, now: int) -> None:
-        """End the approval with these terms."""
-        self._write("withdrawal", now, terms.study, terms.hash)
-
-    def is_withdrawn(self, terms: ApprovalTerms) -> bool:
-        """Return whether the approval with these terms was ended."""
-        query = "SELECT 1 FROM standing WHERE kind = 'withdrawal' AND terms = ?"
-        return bool(self._database.rows(query, terms.hash))
+        found = self._audit.newest(PAUSED, RESUMED)
+        return found is not None and found.event == PAUSED
 
     def check_at_work(self) -> None:
         """Check that the site is not paused.
@@ -70,26 +40,90 @@ class Standing:
                 "Wait for the site; its administrator may end the pause.",
             )
 
-    def check_not_withdrawn(self, terms: ApprovalTerms) -> None:
-        """Check that the approval with these terms was not ended.
+    def withdrawals(self, study: Digest) -> int:
+        """Return how often the approval of a study was withdrawn."""
+        return self._audit.count(WITHDRAWN, study=study.hex())
+
+    def check_not_withdrawn(self, study: Digest, *, before: int = 0) -> None:
+        """Check that a study was not withdrawn since there were `before` withdrawals of it.
 
         Raises:
             PolicyError: it was.
         """
-        if self.is_withdrawn(terms):
-            raise PolicyError(
-                "approval-withdrawn",
-                "The site has withdrawn its approval of this study.",
-                "Ask the site why; it would have to approve the study anew.",
+        if self.withdrawals(study) > before:
+            raise _withdrawn()
+
+    def check_stands(self, terms: ApprovalTerms) -> None:
+        """Check that the approval with these terms is the site's last word on its study.
+
+        Raises:
+            PolicyError: it was withdrawn, or other terms were signed since.
+            SiteOnlyError: it was never decided here.
+        """
+        found = self._audit.newest(SIGNED, ADMITTED, WITHDRAWN, study=terms.study.hex())
+        if found is None:
+            raise SiteOnlyError(
+                "approval-not-decided",
+                "There is an approval of this study, but the audit log tells of none.",
+                "Ask who put its file there. To take part, have two people approve the study.",
+            )
+        if found.event == WITHDRAWN:
+            raise _withdrawn()
+        if found.hash != terms.hash.hex():
+            raise SiteOnlyError(
+                "approval-superseded",
+                "The approval of this study is not the one that was decided on last.",
+                "Ask who changed its file. To take part, have two people approve the study anew.",
             )
 
-    def _write(
-        self, kind: str, now: int, study: Digest | None = None, terms: Digest | None = None
-    ) -> None:
-        self._database.write(
-            "INSERT INTO standing (kind, at, study, terms) VALUES (?, ?, ?, ?)",
-            kind,
-            now,
-            study,
-            terms,
-        )
+    def check_approved(self, study: Digest) -> Digest:
+        """Return the hash of the terms that were decided on last, withdrawn or not.
+
+        Raises:
+            PolicyError: the site never approved the study.
+        """
+        found = self._audit.newest(SIGNED, ADMITTED, study=study.hex())
+        if found is None or found.hash is None:
+            raise PolicyError(
+                "study-not-approved",
+                "The site has not approved this study.",
+                "`concause site status` lists the studies that are approved.",
+            )
+        return Digest(bytes.fromhex(found.hash))
+
+    def check_may_be_admitted(self, study: Digest) -> None:
+        """Check that no person ended the approval of a study: then no envelope brings it back.
+
+        Raises:
+            PolicyError: someone did.
+        """
+        found = self._audit.newest(SIGNED, ADMITTED, WITHDRAWN, study=study.hex())
+        if found is not None and found.event == WITHDRAWN:
+            raise _withdrawn()
+
+    def newest_envelope(self) -> Digest | None:
+        """Return the hash of the envelope that was signed last."""
+        found = self._audit.newest(ENVELOPE_SIGNED)
+        return Digest(bytes.fromhex(found.hash)) if found and found.hash else None
+
+    def check_envelope(self, envelope: Digest) -> None:
+        """Check that an envelope was not withdrawn after it was signed.
+
+        Raises:
+            PolicyError: it was.
+        """
+        found = self._audit.newest(ENVELOPE_SIGNED, ENVELOPE_WITHDRAWN, about=envelope.hex())
+        if found is not None and found.event == ENVELOPE_WITHDRAWN:
+            raise PolicyError(
+                "envelope-withdrawn",
+                "The site has withdrawn the envelope under which this study was admitted.",
+                "Ask the site; two of its people may approve the study itself.",
+            )
+
+
+def _withdrawn() -> PolicyError:
+    return PolicyError(
+        "approval-withdrawn",
+        "The site has withdrawn its approval of this study.",
+        "Ask the site why; two of its people would have to approve the study anew.",
+    )

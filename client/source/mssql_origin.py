@@ -12,7 +12,7 @@ import pyarrow as pa
 from ibis.backends.sql.datatypes import MSSQLType
 
 from client.source.origin import Queries
-from protocol.errors import PolicyError, StorageError, UsageError
+from protocol.errors import SiteOnlyError, StorageError, UsageError
 
 _BATCH_ROWS = 65_536
 _MAY_WRITE = """
@@ -81,7 +81,7 @@ class MssqlOrigin:
         with _errors():
             found = self._connection.execute(_MAY_WRITE, self._table).fetchone()
         if found is not None:
-            raise PolicyError(
+            raise SiteOnlyError(
                 "database-role-may-write",
                 "Expected a database role that can read and nothing else; this one has "
                 f"{found[0]}.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from client.source.origin import Origin
 from client.source.site_table import SiteData
-from protocol.errors import PolicyError, UsageError
+from protocol.errors import SiteOnlyError, UsageError
 
 _NEEDS = {"postgres": "adbc_driver_postgresql", "mssql": "pyodbc", "spark": "pyspark"}
 
@@ -68,7 +68,7 @@ def _connection(data: SiteData) -> str:
             "Write the database's address there, on one line.",
         ) from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise PolicyError(
+        raise SiteOnlyError(
             "connection-readable-by-others",
             "Expected the connection's file to be readable by its owner alone.",
             f"Run chmod 600 {path}, and consider changing the password.",

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ibis.backends.sql.datatypes import PostgresType
 
 from client.source.origin import Queries
-from protocol.errors import PolicyError, StorageError, UsageError
+from protocol.errors import SiteOnlyError, StorageError, UsageError
 
 _BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 # Each says in its last column why a role may write; none returns a row for one that may not.
@@ -110,7 +110,7 @@ class PostgresOrigin:
     def _check_role(self) -> None:
         found = self.fetch(_MAY_WRITE).read_all()
         if found.num_rows:
-            raise PolicyError(
+            raise SiteOnlyError(
                 "database-role-may-write",
                 f"Expected a database role that can read and nothing else; this one "
                 f"{found.column(0)[0].as_py()}.",

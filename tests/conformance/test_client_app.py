@@ -109,7 +109,7 @@ def test_app_whose_site_is_broken_refuses_politely(
 ) -> None:
     monkeypatch.setenv(CONFIG_VARIABLE, str(world.home(0) / "site.toml"))
     (world.home(0) / "site.key").chmod(0o644)
-    assert code(GateOfEnvironment().respond(b"", now=NOW)) == "key-readable-by-others"
+    assert code(GateOfEnvironment().respond(b"", now=NOW)) == "site-not-ready"
 
 
 def test_app_opens_the_gate_of_its_environment_once(

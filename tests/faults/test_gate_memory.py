@@ -19,7 +19,8 @@ from client.gate.proposal import Proposal
 from protocol import canonical
 from protocol.errors import BudgetError, ConcauseError, PolicyError, StorageError
 from protocol.secagg.messages import Invitation, encode_message
-from tests.support.site_world import NEXT_WEEK, NOW, SNAPSHOT, Exchange, World, entries
+from protocol.study.document import parse_study
+from tests.support.site_world import NEXT_WEEK, NOW, SNAPSHOT, STUDY, Exchange, World, entries
 
 
 @pytest.fixture
@@ -67,8 +68,8 @@ def restored(world: World, *parts: str) -> Gate:
 def test_a_round_leaves_its_steps_in_the_audit_log(world: World) -> None:
     Exchange(world, world.issue()).play(opened(world))
     assert events(world) == [
-        *("gate-started", "policy-in-force", "round-joined", "round-charged", "vector-released"),
-        "round-revealed",
+        *("approval-signed", "gate-started", "policy-in-force"),
+        *("round-joined", "round-charged", "vector-released", "round-revealed"),
     ]
 
 
@@ -178,10 +179,11 @@ def test_withdrawal_stops_a_round_at_its_next_step_and_refunds_nothing(
 
 def test_withdrawn_approval_does_not_come_back_with_its_file(world: World) -> None:
     gate = world.open(0)
-    copy = world.approve(0).read_bytes()
+    path = world.approve(0)
+    copy = path.read_bytes()
     with world.decisions(0) as decisions:
         decisions.withdraw(world.study.hash, None, None, now=NOW)
-    world.approve(0).write_bytes(copy)
+    path.write_bytes(copy)
     assert refused(gate, invite(world)) == "approval-withdrawn"
     world.approve(0, approved=NOW + 1)  # signed anew
     assert refused(gate, invite(world), now=NOW + 1) == ""
@@ -201,9 +203,9 @@ def test_a_decision_that_cannot_be_noted_does_not_take_effect(world: World) -> N
 
 
 def test_withdrawal_of_what_was_never_approved_is_refused(world: World) -> None:
-    world.approve(0).unlink()
+    other = parse_study(STUDY.replace("A tiny study", "Another title")).hash
     with world.decisions(0) as decisions, pytest.raises(PolicyError) as denied:
-        decisions.withdraw(world.study.hash, None, None, now=NOW)
+        decisions.withdraw(other, None, None, now=NOW)
     assert denied.value.code == "study-not-approved"
 
 
@@ -262,6 +264,19 @@ def test_audit_file_that_cannot_grow_keeps_the_answer_back(
     assert events(world) == [*before, *after]
 
 
+def test_budget_of_a_round_that_was_begun_but_not_answered_is_free_for_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = world.open(0)
+    with monkeypatch.context() as patched:
+        full = StorageError("audit-unwritable", "No space left.", "")
+        patched.setattr(gate._memory.audit, "flush", lambda: (_ for _ in ()).throw(full))
+        for counter in (1, 2):
+            assert b"site-not-ready" in gate.respond(invite(world, counter), now=NOW)["refusal"]
+    assert "body" in gate.respond(invite(world, 3), now=NOW)
+    assert gate._memory.ledger.balance(now=NOW).reserved == world.plan.rho
+
+
 def test_each_policy_is_in_the_audit_log_before_what_was_decided_under_it(world: World) -> None:
     gate = world.open(0)
     for counter in (1, 2):
@@ -269,8 +284,8 @@ def test_each_policy_is_in_the_audit_log_before_what_was_decided_under_it(world:
     world.set_policy(0, "[cohort]", "longest_round_s = 7200\n[cohort]")
     assert refused(gate, invite(world, 3)) == "approval-other-policy"
     assert events(world) == [
-        *("gate-started", "policy-in-force", "round-joined", "round-lost", "round-joined"),
-        "policy-in-force",
+        *("approval-signed", "gate-started", "policy-in-force"),
+        *("round-joined", "round-lost", "round-joined", "policy-in-force"),
     ]
     policy = read_policy(world.config(0).site.policy).digest_with_people
     last = read_lines((world.config(0).site.audit / "audit.jsonl").read_bytes())[-1]

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from client.gate.approvals import PURPOSE, Approval, ApprovalFolder, ApprovalTerms
+from client.gate.chain import Event
 from client.gate.consent import Consents
 from client.gate.decisions import Decisions, Signer
 from client.gate.endorsement import endorse
@@ -28,6 +29,7 @@ from client.gate.memory import Memory, open_gate_memory, open_log, open_memory
 from client.gate.people import Person, Role
 from client.gate.policy import read_policy
 from client.gate.site_config import SiteConfig, read_site_config
+from client.gate.standing import SIGNED
 from client.source.count_source import Counts
 from protocol.identifiers import Digest, SiteId
 from protocol.privacy.plan import StatisticsPlan, compile_plan
@@ -252,7 +254,9 @@ class World:
         title, role = ROLES[name]
         signing_key = self.people[name]
         person = Person(name=title, role=role, key=public_key(signing_key).hex())
-        return Signer(person, signing_key)
+        return Signer(
+            person, signing_key, read_policy(self.config(0).site.policy).digest_with_people
+        )
 
     def approval(
         self, terms: ApprovalTerms, by: Sequence[str] = ("steward", "officer")
@@ -276,6 +280,9 @@ class World:
         """Write an approval, with some of its terms changed."""
         study = study or self.study
         terms = replace(self.terms(study), **changes)
+        event = Event(event=SIGNED, study=study.hash.hex(), hash=terms.hash.hex())
+        with closing(self.memory(site)) as memory:
+            memory.note(event, now=NOW)
         store = ApprovalFolder(self.config(site).site.folder)
         return store.write(study, self.approval(terms, by).encode())
 

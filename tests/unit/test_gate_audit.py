@@ -56,6 +56,7 @@ def test_lines_read_back_in_one_chain(audit: Audit) -> None:
 
 def test_line_holds_what_was_told_and_nothing_empty(audit: Audit) -> None:
     line = json.loads(lines(audit)[0])
+    assert len(bytes.fromhex(line.pop("salt"))) == 16
     assert line == {
         "number": 1,
         "at": NOW,
@@ -157,6 +158,58 @@ def test_crash_between_commit_and_file_is_made_good(
     audit.check()
     assert [each.event.event for each in read_lines(audit.path.read_bytes())][-1] == "late"
     assert database.rows("SELECT count(*) FROM audit WHERE written = 0") == [(0,)]
+
+
+def test_zeros_in_the_place_of_a_line_are_what_a_power_cut_leaves(audit: Audit) -> None:
+    audit.record(Event(event="late"), now=NOW)
+    with audit.path.open("ab") as file:
+        file.write(bytes(4096))
+    audit.check()
+    assert [each.event.event for each in read_lines(audit.path.read_bytes())][-1] == "late"
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "cut off": lambda content: content[:100],
+    "an end that is no line": lambda content: content + b"junk\n",
+    "the last line feed": lambda content: content[:-1],
+    "a word": lambda content: content.replace(b"because", b"perhaps", 1),
+    "gone": lambda _: None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_file_is_written_anew_and_kept(audit: Audit, tmp_path: Path, damage: str) -> None:
+    whole = audit.path.read_bytes()
+    left = DAMAGES[damage](whole)
+    if left is None:
+        audit.path.unlink()
+    else:
+        audit.path.write_bytes(left)
+    with pytest.raises(PolicyError) as found:
+        audit.check()
+    assert found.value.code in {"audit-edited", "audit-truncated"}
+    assert "restore" in found.value.remedy
+    aside = tmp_path / "audit" / "aside"
+    audit.rebuild(Event(event="restored"), aside, now=NOW)
+    audit.check()
+    assert audit.path.read_bytes().startswith(whole)
+    assert read_lines(audit.path.read_bytes())[-1].event.event == "restored"
+    assert left is None or aside.read_bytes() == left
+
+
+@pytest.mark.usefixtures("audit")
+def test_file_that_goes_on_where_the_database_ends_is_not_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "older").mkdir()
+    older = Database(tmp_path / "older" / "gate.sqlite", SCHEMA)
+    with closing(Database(tmp_path / "gate.sqlite", SCHEMA)) as newer, closing(older):
+        for row in newer.rows("SELECT * FROM audit WHERE number < 3"):
+            older.write("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        old = Audit(older, tmp_path / "audit")
+        for attempt in (old.check, lambda: old.rebuild(Event(event="x"), tmp_path / "a", now=1)):
+            with pytest.raises(PolicyError) as refused:
+                attempt()
+            assert refused.value.code == "state-rolled-back"
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.usefixtures("audit")

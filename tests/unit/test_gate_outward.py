@@ -22,6 +22,7 @@ from protocol.errors import (
     ConcauseError,
     PeerError,
     PolicyError,
+    SiteOnlyError,
     StorageError,
     UsageError,
 )
@@ -89,7 +90,7 @@ def test_what_others_must_mend_leaves_with_its_words(error: ConcauseError, categ
     [
         UsageError("column-missing", PLANTED, "Look into /srv/hospital/policy.toml."),
         StorageError("data-changed", PLANTED, "Look into /srv/hospital/policy.toml."),
-        PolicyError("approval-other-snapshot", PLANTED, "Look into /srv/hospital/policy.toml."),
+        SiteOnlyError("approval-other-snapshot", PLANTED, "Look into /srv/hospital/policy.toml."),
     ],
 )
 def test_what_only_the_site_can_mend_leaves_as_one_fixed_answer(error: ConcauseError) -> None:
