@@ -58,7 +58,8 @@ class SiteLog:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
 
 
 def _words(event: str, fields: Mapping[str, Any]) -> str:

@@ -98,3 +98,13 @@ def test_port_that_is_taken_is_refused(world: World) -> None:
         with pytest.raises(StorageError) as refused, watched(port, Pulse(), memory):
             pass
         assert refused.value.code == "port-in-use"
+
+
+def test_gate_that_measures_for_long_is_healthy() -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    with pulse.at_work():
+        clock.now += 10 * STALE_S
+        assert pulse.is_alive
+        assert pulse.is_reached
+    assert not pulse.is_alive

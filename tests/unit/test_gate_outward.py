@@ -230,3 +230,22 @@ def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as refused:
         open_memory(tmp_path / "file" / "memory", tmp_path / "audit")
     assert refused.value.code == "folder-not-writable"
+
+
+@pytest.mark.parametrize("level", ["note", "alarm"])
+def test_a_log_on_a_full_disk_stops_nobody(level: str) -> None:
+    with closing(SiteLog(Path("/dev/full"))) as log:
+        for _ in range(3):
+            getattr(log, level)("supernode-ended", attempt=1)
+
+
+def test_refusals_of_a_time_to_come_do_not_use_up_those_of_today(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_REFUSALS_A_DAY", 2)
+    kept = world.open(0)._memory.ledger
+    later = NOW + 10 * ledger.YEAR_S
+    for _ in range(2):
+        assert kept.note_refusal("x", "1", session=None, study=None, now=later)
+    assert not kept.note_refusal("x", "1", session=None, study=None, now=later)
+    assert kept.note_refusal("x", "1", session=None, study=None, now=NOW)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from client.__main__ import app
+from client.commands.output import replace_text
 from client.gate.gate import Gate
 from protocol.errors import PolicyError, StorageError, UsageError
 from protocol.secagg.messages import decode_request
@@ -202,3 +203,71 @@ def test_audit_log_is_exported_and_verified_by_someone_without_the_site(
     with pytest.raises(StorageError) as taken:
         run.invoke(app, ["audit", "export", copy, *config], catch_exceptions=False)
     assert taken.value.code == "file-not-writable"
+
+
+def test_a_signature_of_someone_replaced_since_is_asked_for_again(place: Place) -> None:
+    place.approve(by=["steward"])
+    new = str(place.folder / "keys" / "new.key")
+    place.run("person", "Ada", "--role", "steward", "--key", new, "--replace")
+    (second,) = place.approve(by=["privacy-officer"])
+    assert "It still waits for: data steward." in second.stdout
+    done = place.run("approve", str(place.study), "--yes", "--key", new)
+    assert "The study is approved." in done.stdout
+    assert place.document("status")["approvals"][0]["standing"]["by"] == ["Ben", "Ada"]
+
+
+def test_a_file_that_is_no_approval_is_passed_over(place: Place) -> None:
+    place.approve()
+    (place.folder / "memory" / "approvals" / "notes.json").write_text("{}")
+    assert len(place.document("status")["approvals"]) == 1
+
+
+def test_a_damaged_audit_log_is_restored_by_the_administrator(place: Place) -> None:
+    place.approve()
+    log = place.folder / "audit" / "audit.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-50])
+    with pytest.raises(PolicyError):
+        place.run("audit", "show")
+    with pytest.raises(PolicyError) as denied:
+        place.run("audit", "restore", "--key", place.key("steward"))
+    assert denied.value.code == "role-not-allowed"
+    done = place.document("audit", "restore", "--key", place.key("administrator"), "--why", "disk")
+    assert Path(done["kept"]).read_bytes() == whole[:-50]
+    assert log.read_bytes().startswith(whole)
+    assert place.document("audit", "show")["lines"][-1]["event"] == "audit-restored"
+
+
+def test_an_envelope_is_withdrawn_by_the_command(place: Place) -> None:
+    with pytest.raises(UsageError) as unsaid:
+        place.run("withdraw")
+    assert unsaid.value.code == "study-or-envelope"
+    with pytest.raises(PolicyError) as nothing:
+        place.run("withdraw", "--envelope")
+    assert nothing.value.code == "envelope-missing"
+    wishes = place.folder / "envelope.toml"
+    wishes.write_text(
+        'format = "concause-envelope/1"\nauthors = ["The testers"]\n'
+        'variables = ["a", "b"]\nrho_study = 0.05\nrho_total = 0.05\nexpires = 2040-01-01\n'
+    )
+    for role in ("steward", "privacy-officer"):
+        place.run("envelope", str(wishes), "--yes", "--key", place.key(role))
+    assert place.document("withdraw", "--envelope", "--why", "no more")["withdrawn"]
+    assert place.document("audit", "show")["lines"][-1]["event"] == "envelope-withdrawn"
+
+
+def test_a_policy_stays_whole_when_the_disk_is_full(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = place.folder / "policy.toml"
+    before = path.read_text()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("client.gate.private.os.fsync", full)
+    with pytest.raises(StorageError) as refused:
+        replace_text(path, "half of")
+    assert refused.value.code == "file-not-writable"
+    assert path.read_text() == before
+    assert not list(place.folder.glob("*.draft"))
