@@ -130,8 +130,13 @@ class _Lines:
         return outside
 
 
+def alike(names: Sequence[str]) -> bool:
+    """Return whether two names are one to the engine, for which case is no difference."""
+    return any(one == other for one, other in pairwise(sorted(name.casefold() for name in names)))
+
+
 def _check_distinct(names: Sequence[str]) -> None:
-    if any(one == other for one, other in pairwise(sorted(name.casefold() for name in names))):
+    if alike(names):
         raise UsageError(
             "data-header-repeats",
             "Expected different names in the header of a CSV file, found one twice; the case of "

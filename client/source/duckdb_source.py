@@ -61,7 +61,7 @@ class DuckDBSource:
     ) -> None:
         """Open the records that `data` names; nothing is counted yet.
 
-        `every_column`: whether all columns of a database are of interest, not the study's alone.
+        `every_column`: whether all columns are of interest, not the study's alone.
 
         `bound_key` is the site's secret, of at least 16 bytes. The engine spills into a folder
         of its own in `folder`, wiped by `close`.
@@ -80,12 +80,13 @@ class DuckDBSource:
             opened.callback(self._spill.wipe)
             self._engine = Engine(self._spill.path, limits, files)
             opened.callback(self._engine.close)
+            wanted = columns_read(data, mapping, study)
             if data.database is None:
-                held: Held = open_files(self._engine, data, files)
+                read = None if every_column else wanted
+                held: Held = open_files(self._engine, data, mapping, files, read)
             else:
                 origin = open_origin(data)
                 opened.callback(origin.close)
-                wanted = columns_read(data, mapping, study)
                 if every_column:
                     wanted |= frozenset(origin.queries.schema.names)
                 held = open_database(self._engine, origin, data, mapping, wanted)

@@ -9,7 +9,7 @@ from pathlib import Path
 import ibis
 
 from client.source.bounding import Rows
-from client.source.csv_records import header, not_readable, record_count
+from client.source.csv_records import alike, header, not_readable, record_count
 from client.source.engine import Engine, ibis_type, quoted
 from client.source.fingerprint import Fingerprint, file_state, fingerprint
 from client.source.site_table import Format
@@ -33,13 +33,21 @@ class FileRecords:
 
     Attributes:
         rows: one row per record, as the site wrote it.
-        names: its columns.
     """
 
     def __init__(
-        self, engine: Engine, files: Sequence[Path], format_: Format, delimiter: str, *, alike: bool
+        self,
+        engine: Engine,
+        files: Sequence[Path],
+        format_: Format,
+        delimiter: str,
+        *,
+        may_be_equal: bool,
+        fields: frozenset[str] | None = None,
     ) -> None:
-        """Open the files; CSV files are checked to their end. `alike`: whether two may be equal.
+        """Open the files; CSV files are checked to their end. `may_be_equal`: whether two may.
+
+        `fields` are those that are read of NDJSON; None for all that any object has.
 
         Raises:
             UsageError: a file is not what its format says, or the files' columns differ.
@@ -47,15 +55,20 @@ class FileRecords:
         """
         self._engine = engine
         self._files = files
-        self._alike = alike
+        self._may_be_equal = may_be_equal
         self._states = [file_state(file) for file in files]
         if format_ == "csv":
             self.rows: Rows = self._opened_csv(delimiter)
         elif format_ == "ndjson":
-            self.rows = self._opened_ndjson()
+            self.rows = self._opened_ndjson(fields)
         else:
             self.rows = self._opened_parquet()
-        self.names = tuple(self.rows.columns)
+        self._is_ndjson = format_ == "ndjson"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the columns of the files; of NDJSON, the fields of all objects."""
+        return self._fields() if self._is_ndjson else tuple(self.rows.columns)
 
     def check_unchanged(self) -> None:
         """Check that no file was written to since it was opened.
@@ -80,7 +93,7 @@ class FileRecords:
         rows = self._engine.one(self.rows.aggregate(rows=self.rows.count()))["rows"]
         found = fingerprint(schema_of(self.rows), rows, self._files)
         self.check_unchanged()
-        if not self._alike and len(set(found.files)) != len(found.files):
+        if not self._may_be_equal and len(set(found.files)) != len(found.files):
             raise UsageError(
                 "data-file-twice",
                 "Expected different files under one_row_per_unit = true, found two of equal "
@@ -111,20 +124,35 @@ class FileRecords:
             raise not_readable()  # the engine left some out, or took one for two
         return records
 
-    def _opened_ndjson(self) -> Rows:
-        """Return the fields of all objects as text; a field that one lacks is NULL there."""
+    def _opened_ndjson(self, fields: frozenset[str] | None) -> Rows:
+        """Return fields of all objects as text; a field that one lacks is NULL there.
+
+        Which columns there are depends on what is read, never on the records: else one of them
+        could change what is read of all others.
+        """
         scan = _ndjson(self._files)
         others = f"SELECT 1 FROM {scan} WHERE json_type(json) <> 'OBJECT' LIMIT 1"  # noqa: S608
         if self._engine.strings(others):
             raise not_readable()
-        keys = f"SELECT DISTINCT unnest(json_keys(json)) AS name FROM {scan} ORDER BY name"  # noqa: S608
-        names = self._engine.strings(keys)
+        names = self._distinct_fields() if fields is None else tuple(sorted(fields))
+        check_columns(names)
         picked = ", ".join(
             f"json_extract_string(json, {quoted(_pointer(name))}) AS {_identifier(name)}"
             for name in names
         )
         query = f"SELECT {picked or 'NULL AS nothing'} FROM {scan}"  # noqa: S608 -- quoted
         return self._view([[(name, "VARCHAR") for name in names]], query)
+
+    def _fields(self) -> tuple[str, ...]:
+        keys = f"SELECT DISTINCT unnest(json_keys(json)) AS name FROM {_ndjson(self._files)}"  # noqa: S608
+        return tuple(sorted(filter(None, self._engine.strings(keys))))
+
+    def _distinct_fields(self) -> tuple[str, ...]:
+        """Return the fields of all objects, of those that differ in case alone the first."""
+        first: dict[str, str] = {}
+        for name in self._fields():
+            first.setdefault(name.casefold(), name)
+        return tuple(first.values())
 
     def _view(self, columns: Sequence[Sequence[tuple[str, str]]], query: str) -> Rows:
         """Return the rows of `query` as the view of this connection; `columns` are of each file."""
@@ -136,6 +164,20 @@ class FileRecords:
             )
         self._engine.run(f"CREATE TEMPORARY VIEW {SOURCE} AS {query}")
         return ibis.table({name: ibis_type(type_) for name, type_ in columns[0]}, name=SOURCE)
+
+
+def check_columns(names: Sequence[str]) -> None:
+    """Check that no two columns are one to the engine, for which case is no difference.
+
+    Raises:
+        UsageError: two are.
+    """
+    if alike(names):
+        raise UsageError(
+            "columns-alike",
+            "Expected columns whose names differ by more than the case of letters, found two.",
+            "Rename one of them, in a view of the database or in the file.",
+        )
 
 
 def schema_of(rows: Rows) -> Mapping[str, str]:

@@ -46,6 +46,7 @@ class FileState:
     inode: int
     size: int
     modified_ns: int
+    changed_ns: int
 
 
 def file_state(file: Path) -> FileState:
@@ -58,7 +59,7 @@ def file_state(file: Path) -> FileState:
         found = file.stat()
     except OSError as error:
         raise unreadable() from error
-    return FileState(found.st_ino, found.st_size, found.st_mtime_ns)
+    return FileState(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def fingerprint(schema: Mapping[str, str], rows: int, files: Sequence[Path]) -> Fingerprint:

@@ -6,6 +6,8 @@ site's own engine alone, so every database gives the same integers (decision 15)
 """
 
 from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 import ibis
@@ -73,11 +75,40 @@ class Queries:
     def _value(self, name: str) -> Any:  # noqa: ANN401 - ibis has no types
         """Return a column as it travels: what Arrow has no plain type for, as text."""
         column = self._records[name]
-        as_text = travels_as_text(column.type())
-        return column.cast("string").name(name) if as_text else column
+        type_ = column.type()
+        if self._dialect == "postgres":
+            column = _plain_in_postgres(column)
+        return (column.cast("string") if travels_as_text(type_) else column).name(name)
 
     def _sql(self, expression: Rows) -> str:
         return str(ibis.to_sql(expression, dialect=self._dialect))
+
+
+def _plain_in_postgres(column: Any) -> Any:  # noqa: ANN401 - ibis has no types
+    """Return a column without what only PostgreSQL tells apart: 1.5 and 1.50, infinite dates."""
+    type_ = column.type()
+    if type_.is_decimal():
+        return _trim_scale(column)
+    if type_.is_date():
+        return ibis.cases((_is_finite_date(column), column), else_=ibis.null(type_))
+    if type_.is_timestamp():
+        return ibis.cases((_is_finite_time(column), column), else_=ibis.null(type_))
+    return column
+
+
+@ibis.udf.scalar.builtin(name="trim_scale")  # type: ignore[untyped-decorator]
+def _trim_scale(number: Decimal) -> Decimal:  # type: ignore[empty-body]
+    """Return a number without zeros at the end of its fraction."""
+
+
+@ibis.udf.scalar.builtin(name="isfinite")  # type: ignore[untyped-decorator]
+def _is_finite_date(value: date) -> bool:  # type: ignore[empty-body]
+    """Return whether a date is one of the calendar's."""
+
+
+@ibis.udf.scalar.builtin(name="isfinite")  # type: ignore[untyped-decorator]
+def _is_finite_time(value: datetime) -> bool:  # type: ignore[empty-body]
+    """Return whether a time is one of the calendar's."""
 
 
 def travels_as_text(type_: ibis.DataType) -> bool:

@@ -17,8 +17,17 @@ from ibis.backends.sql.datatypes import PostgresType
 from client.source.origin import Queries
 from protocol.errors import SiteOnlyError, StorageError, UsageError
 
-_BEGIN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-# Each says in its last column why a role may write; none returns a row for one that may not.
+# One snapshot, and texts of values that do not depend on settings of the role or the server.
+_BEGIN = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET LOCAL extra_float_digits = 3",
+    "SET LOCAL TimeZone = 'UTC'",
+    "SET LOCAL DateStyle = 'ISO, YMD'",
+    "SET LOCAL IntervalStyle = 'postgres'",
+    "SET LOCAL bytea_output = 'hex'",
+)
+# Each says why a role may write; none returns a row for one that may not. All roles count that this
+# one may become (SET ROLE), whether it inherits their rights or not.
 _MAY_WRITE = """
 WITH me AS (SELECT * FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER'))
 SELECT 'is a superuser, or may become one' FROM me WHERE rolsuper
@@ -28,29 +37,40 @@ UNION ALL SELECT 'belongs to ' || rolname FROM me WHERE rolname IN
   ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program', 'pg_maintain',
    'pg_read_server_files', 'pg_checkpoint', 'pg_signal_backend', 'pg_create_subscription')
 UNION ALL SELECT 'may make things in the database'
-  WHERE has_database_privilege(current_database(), 'CREATE')
-UNION ALL SELECT 'may make things in the schema ' || nspname FROM pg_namespace
-  WHERE has_schema_privilege(oid, 'CREATE') AND nspname !~ '^pg_(toast|temp)'
+  FROM me WHERE has_database_privilege(me.oid, current_database(), 'CREATE')
+UNION ALL SELECT 'may make things in the schema ' || nspname FROM pg_namespace n, me
+  WHERE has_schema_privilege(me.oid, n.oid, 'CREATE') AND nspname !~ '^pg_(toast|temp)'
+UNION ALL SELECT 'may run ' || n.nspname || '.' || p.proname || ', which acts as its owner'
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, me
+  WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND has_schema_privilege(me.oid, n.oid, 'USAGE')
+  AND has_function_privilege(me.oid, p.oid, 'EXECUTE')
+UNION ALL SELECT 'may set ' || n.nspname || '.' || c.relname
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, me
+  WHERE c.relkind = 'S' AND has_sequence_privilege(me.oid, c.oid, 'USAGE, UPDATE')
 UNION ALL SELECT 'owns ' || n.nspname || '.' || c.relname
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relowner IN (SELECT oid FROM me) AND n.nspname !~ '^pg_'
 UNION ALL SELECT 'may write to ' || n.nspname || '.' || c.relname
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, me
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_(toast|temp)'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-  AND (has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')
-       OR has_any_column_privilege(c.oid, 'INSERT, UPDATE'))
+  AND (has_table_privilege(me.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')
+       OR has_any_column_privilege(me.oid, c.oid, 'INSERT, UPDATE'))
 LIMIT 1
 """
 _COLUMNS = """
-SELECT a.attname, CASE
+WITH RECURSIVE base AS (
+  SELECT attnum, attname, atttypid AS type, atttypmod AS modifier FROM pg_attribute
+  WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+  UNION ALL SELECT b.attnum, b.attname, t.typbasetype, t.typtypmod
+  FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype = 'd')
+SELECT b.attname, CASE
     WHEN t.typtype = 'e' OR t.typname = 'bpchar' THEN 'bpchar'
-    WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
-    WHEN t.typname = 'money' THEN 'json'
-    ELSE format_type(a.atttypid, a.atttypmod) END AS type
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
+    WHEN t.typname = 'money' OR t.typcategory = 'G' THEN 'json'
+    ELSE format_type(b.type, b.modifier) END AS type
+FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype <> 'd'
+ORDER BY b.attnum
 """
 
 _AS_TEXT = "bpchar"  # padded text, and words of an enumeration: a cast makes either plain
@@ -105,7 +125,8 @@ class PostgresOrigin:
 
     def _begin(self) -> None:
         with self._connection.cursor() as cursor:
-            cursor.execute(_BEGIN)
+            for statement in _BEGIN:
+                cursor.execute(statement)
 
     def _check_role(self) -> None:
         found = self.fetch(_MAY_WRITE).read_all()

@@ -14,7 +14,7 @@ from client.source.bounding import Rows
 from client.source.database_records import DatabaseRecords
 from client.source.derived import all_derived, columns_of
 from client.source.engine import Engine, ibis_type
-from client.source.file_records import FileRecords
+from client.source.file_records import FileRecords, check_columns
 from client.source.fingerprint import Fingerprint
 from client.source.origin import Origin
 from client.source.site_table import Mapping, SiteData, data_format
@@ -28,7 +28,11 @@ class Held(Protocol):
     """Where the records come from."""
 
     rows: Rows
-    names: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all columns that are there, read or not."""
+        ...
 
     def check_unchanged(self) -> None:
         """Check that they are as they were when they were opened."""
@@ -120,14 +124,39 @@ class SiteRecords:
         return ibis.table(schema, name=RECORDS)
 
 
-def open_files(engine: Engine, data: SiteData, files: tuple[Path, ...]) -> FileRecords:
-    """Return the records in files.
+def open_files(
+    engine: Engine,
+    data: SiteData,
+    mapping: Mapping,
+    files: tuple[Path, ...],
+    wanted: frozenset[str] | None,
+) -> FileRecords:
+    """Return the records in files; `wanted` are the columns that a study reads, if not all.
 
     Raises:
         UsageError, StorageError: they cannot be read, or are not what they are said to be.
     """
     format_ = data_format(data, files)
-    return FileRecords(engine, files, format_, data.delimiter, alike=not data.one_row_per_unit)
+    derived = {**data.derived, **mapping.derived}
+    fields = None if wanted is None else _needed(wanted, data, mapping, None) - set(derived)
+    return FileRecords(
+        engine,
+        files,
+        format_,
+        data.delimiter,
+        may_be_equal=not data.one_row_per_unit,
+        fields=fields,
+    )
+
+
+def _needed(
+    wanted: frozenset[str], data: SiteData, mapping: Mapping, own: abc.Sequence[str] | None
+) -> frozenset[str]:
+    """Return the columns of the site's own that a study reads, by way of others too."""
+    needed = set(wanted) | set(data.window_columns)
+    for name, text in {**data.derived, **mapping.derived}.items():
+        needed |= columns_of(name, text, own)
+    return frozenset(needed)
 
 
 def open_database(
@@ -139,10 +168,9 @@ def open_database(
         UsageError: a derived column does not fit the table.
     """
     own = tuple(origin.queries.schema.names)
-    needed = set(wanted) | set(data.window_columns)
-    for name, text in {**data.derived, **mapping.derived}.items():
-        needed |= columns_of(name, text, own)
+    needed = _needed(wanted, data, mapping, own)
     columns = [name for name in own if name in needed]
+    check_columns(columns)
     if not columns:
         raise UsageError(
             "column-missing",

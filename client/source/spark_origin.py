@@ -21,6 +21,11 @@ from protocol.errors import StorageError, UsageError
 
 _VIEW = "concause_records"
 _BATCH = "batch"
+# To the microsecond, as the values are: to_json would leave the last three digits out.
+_AS_TEXT = (
+    "map('ignoreNullFields', 'false', 'timestampFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX\","
+    " 'timestampNTZFormat', \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS\")"
+)
 
 
 class _CompilerOptions(Config):  # type: ignore[misc]  # ibis has no types
@@ -82,7 +87,7 @@ class SparkOrigin:
     def fingerprint(self, columns: Sequence[str]) -> tuple[int, str]:
         """Return the number of rows, and the sum of 60 bits of SHA-256 of each row's values."""
         record = ", ".join(_quoted(name) for name in columns)
-        digest = f"sha2(to_json(struct({record}), map('ignoreNullFields', 'false')), 256)"
+        digest = f"sha2(to_json(struct({record}), {_AS_TEXT}), 256)"
         number = f"cast(conv(substring({digest}, 1, 15), 16, 10) AS decimal(38, 0))"
         query = f"SELECT count(*) AS n, coalesce(sum({number}), 0) AS total FROM {_VIEW}"  # noqa: S608
         with _errors():
@@ -102,7 +107,7 @@ class SparkOrigin:
             from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
             frame = self._session.sql(statement)
-            schema = to_arrow_schema(frame.schema)
+            schema = to_arrow_schema(frame.schema, timezone="UTC")
             serialised = frame.mapInArrow(_serialiser(), f"{_BATCH} binary")
         return pa.RecordBatchReader.from_batches(schema, _batches(serialised, schema))
 

@@ -145,8 +145,15 @@ def spark_source(
     **settings: object,
 ) -> DuckDBSource:
     """Return the source of records that Spark reads from Parquet."""
-    path = table.write_parquet(folder / "lake.parquet")
-    given = {"database": "spark", "path": str(path), **settings}
+    table.write_parquet(folder / "lake.parquet")
+    return open_spark(study, unit, folder, mapping, **settings)
+
+
+def open_spark(
+    study: Study, unit: str | None, folder: Path, mapping: Mapping, **settings: object
+) -> DuckDBSource:
+    """Have Spark read what is in `folder` already."""
+    given = {"database": "spark", "path": str(folder / "lake.parquet"), **settings}
     return _opened(given, study, unit, folder, mapping)
 
 

@@ -39,6 +39,9 @@ PEOPLE = records(
         "weight IN (1, 2) AND NOT ward LIKE 'a%'",
         "coalesce(weight, 0) BETWEEN 1 AND 2",
         "regexp_matches(ward, '^[a-z]+$')",
+        "replace(ward, 'a', 'b') || replace(ward, 'b', 'a')",
+        "cast(weight AS decimal(10, 2))",
+        "cast(ward AS timestamp) + INTERVAL 3 DAYS",
         'extract(year FROM "Birth date")',
     ],
 )
@@ -76,6 +79,19 @@ FORBIDDEN = [
     "WEIGHT",
     "weight +",
     "",
+    'extract("year from current_date)) as y, 5 as z from site_files --" from "Birth date")',
+    'cast(weight as "oid)) as y, random()*50 as zz from site_files --")',
+    'cast(weight as decimal("10))) as y --",2))',
+    'cast(weight as foo."x)) as y --")',
+    'weight::"x) (select"',
+    "cast(weight as decimal(n, 2))",
+    "cast(weight as struct(a int))",
+    "cast(weight as int[])",
+    "cast(weight as json)",
+    'extract(current_user from "Birth date")',
+    'INTERVAL 1 fortnight + "Birth date"',
+    "replace(replace(ward, 'a', 'aaaa'), 'a', 'aaaa')",
+    "regexp_replace(concat(ward, replace(ward, 'a', 'aaaa')), 'a', 'aaaa')",
     "(" * 5000 + "weight" + ")" * 4999,
     "weight + " * MAX_CHARACTERS + "1",
 ]
@@ -89,9 +105,10 @@ def test_expression_that_does_more_is_refused(text: str) -> None:
 
 
 def test_derived_column_has_a_name_of_its_own() -> None:
-    with pytest.raises(UsageError) as refused:
-        all_derived({"weight": "height"}, COLUMNS)
-    assert refused.value.code == "derived-name-taken"
+    for names in ({"weight": "height"}, {"Weight": "height"}, {"z": "height", "Z": "weight"}):
+        with pytest.raises(UsageError) as refused:
+            all_derived(names, COLUMNS)
+        assert refused.value.code == "derived-name-taken"
 
 
 def opened(
@@ -211,6 +228,33 @@ def test_objects_of_ndjson_are_records(tmp_path: Path) -> None:
     ]
     path = lines(tmp_path / "x.ndjson", rows)
     assert ndjson(path, 'kind = "boolean"\nmissing = true', "a/b~c") == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"person": 4, "x": True, "X": False},
+        {"person": 4, "x": True, "Person": 1},
+        {"person": 4, "x": True, "": 1},
+        {"person": 4, "x": True, "y": 1},
+    ],
+)
+def test_one_object_of_ndjson_changes_nothing_for_others(
+    more: dict[str, object], tmp_path: Path
+) -> None:
+    """Which fields are read is the study's and the site's matter, never that of an object."""
+    rows: list[object] = [{"person": number, "x": number == 1} for number in range(1, 4)]
+    variable = 'kind = "boolean"\nmissing = true'
+    assert ndjson(lines(tmp_path / "a.ndjson", rows), variable, "x") == [2, 1, 0]
+    assert ndjson(lines(tmp_path / "b.ndjson", [*rows, more]), variable, "x") == [2, 2, 0]
+
+
+def test_a_field_that_no_object_has_is_missing_in_all(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.ndjson", [{"person": 1}, {"person": 2}])
+    variable = 'kind = "boolean"\nmissing = true'
+    assert ndjson(path, variable, "x") == [0, 0, 2]
+    added = lines(tmp_path / "b.ndjson", [{"person": 1}, {"person": 2, "x": 1}])
+    assert ndjson(added, variable, "x") == [0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """The lock on the connection, and the words of the engine that never get out."""
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import ibis
 import pytest
 
-from client.source.engine import Engine, Limits
+from client.source.engine import Engine, Limits, ibis_type
 from client.source.file_records import SOURCE, FileRecords
 from protocol.errors import StorageError, UsageError
 from tests.support.tables_records import records
@@ -17,7 +19,7 @@ CANARY = "canary-value-of-a-patient"
 def opened(file: Path, limits: Limits) -> Engine:
     """Return an engine over one Parquet file, with a spill folder beside it."""
     engine = Engine(file.parent / "spill", limits, [file])
-    FileRecords(engine, [file], "parquet", ",", alike=True)
+    FileRecords(engine, [file], "parquet", ",", may_be_equal=True)
     return engine
 
 
@@ -108,3 +110,23 @@ def test_a_query_too_large_for_memory_spills_into_the_folder(tmp_path: Path) -> 
     )
     assert any(spill.iterdir())
     engine.close()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Kiritimati"])
+def test_where_the_machine_stands_changes_no_time(
+    zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        with closing(Engine(tmp_path, Limits())) as engine:
+            query = "SELECT (TIMESTAMPTZ '2020-12-31 23:30:00+00')::DATE::VARCHAR"
+            assert engine.strings(query) == ("2020-12-31",)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_type_that_nobody_knows_is_one_that_nothing_is_read_from() -> None:
+    assert ibis_type("GEOMETRY('OGC:CRS84')") == "json"
+    assert str(ibis_type("INTEGER")) == "int32"
