@@ -91,7 +91,7 @@ def approve(  # noqa: PLR0913 - one option per term of the approval
     config: ConfigPath = DEFAULT_CONFIG,
     rho_cap: Annotated[
         str | None,
-        typer.Option(help="The most rho that all rounds may spend; by default one round's cost."),
+        typer.Option(help="The most rho that all rounds may spend; by default one round more."),
     ] = None,
     expires: Annotated[
         datetime | None,
@@ -249,7 +249,7 @@ def _end_of(day: datetime | None) -> int | None:
 def _summary(proposal: Proposal) -> dict[str, str]:
     examined, terms = proposal.examined, proposal.terms
     study, plan, cohort = examined.study, examined.plan, examined.study.cohort
-    after = cost(proposal.left_after) if proposal.left_after >= 0 else "NOT ENOUGH for one round"
+    after = cost(proposal.left_after) if proposal.is_affordable else "NOT ENOUGH for one round"
     return {
         "who asks": study.author,
         "questions": "\n".join(question.label or question.name for question in study.questions),
@@ -259,7 +259,8 @@ def _summary(proposal: Proposal) -> dict[str, str]:
         f"roster {examined.roster.name}; {cohort.tolerated_colluders} may collude",
         "cost of a round": f"rho {cost(plan.rho)} (epsilon {plan.epsilon:.4g} at delta "
         f"{float(plan.delta):g}) per {study.unit.name}",
-        "most it may spend": f"rho {cost(terms.rho_cap)}",
+        "most it may spend": f"rho {cost(terms.rho_cap)}, of which {cost(proposal.spent_on_study)} "
+        "is spent",
         "budget left now": f"rho {cost(proposal.left_before)}",
         "after one round": f"rho {after}",
         "approval expires": f"{moment(terms.expires)} UTC",

@@ -1,6 +1,7 @@
 """`concause site audit ...`: reading the audit log, and proving that it is whole."""
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 from time import time
@@ -25,7 +26,7 @@ from client.gate.audit import LOG_FILE
 from client.gate.chain import GENESIS, Line, check_holds, read_lines
 from client.gate.decisions import Decisions, signer_of
 from client.gate.keys import load_key
-from client.gate.memory import open_memory
+from client.gate.memory import DATABASE_FILE, open_memory
 from client.gate.people import Role
 from client.gate.policy import read_policy
 from client.gate.site_config import SiteConfig, read_site_config
@@ -81,6 +82,8 @@ def verify(  # noqa: PLR0913 - one option per thing to compare with
     """
     path = log or read_site_config(config).site.audit / LOG_FILE
     lines = read_lines(read_file(path))
+    if log is None:
+        _check_against_memory(read_site_config(config))
     kept = list(checkpoint or ())
     if kept:
         trusted = [parse_public_key(text) for text in trust or ()] or _trusted(config)
@@ -175,6 +178,13 @@ def lines_table(lines: tuple[Line, ...]) -> Table:
             event.why or event.incident or "",
         )
     return table
+
+
+def _check_against_memory(site: SiteConfig) -> None:
+    """Compare the site's own log with the gate's database, for whoever may read that."""
+    if os.access(site.site.folder / DATABASE_FILE, os.R_OK | os.W_OK):
+        with closing(open_memory(site.site.folder, site.site.audit)) as memory:
+            memory.check_whole()
 
 
 def _trusted(config: Path) -> list[PublicKey]:

@@ -38,6 +38,7 @@ HtmlPath = Annotated[
 ]
 DEFAULT_CONFIG = Path("site.toml")
 PIPED_WIDTH = 120
+_PRIVATE = 0o600
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
@@ -65,6 +66,8 @@ def write_page(path: Path, *renderables: RenderableType) -> None:
     for renderable in renderables:
         page.print(renderable, markup=False)
     try:
+        path.touch(mode=_PRIVATE)  # it may hold counts and spellings of the site's own
+        path.chmod(_PRIVATE)
         path.write_text(page.export_html(inline_styles=True), encoding="utf-8")
     except OSError as error:
         raise StorageError(

@@ -17,6 +17,7 @@ from client.gate.people import Person, Role
 from client.gate.policy import Policy, read_policy
 from client.gate.settings import parse_settings
 from client.gate.site_config import read_site_config
+from protocol.errors import UsageError
 from protocol.signing import public_key
 
 
@@ -41,6 +42,14 @@ def person(
     path = site.site.policy
     policy = read_policy(path)
     signing_key = load_key(key) if key.exists() else None
+    if not replace and name in [each.name for each in policy.people]:
+        raise UsageError(
+            "person-exists",
+            f"Expected someone new, found {name} in the policy already.",
+            "Choose another name, or give them a new key with --replace.",
+        )
+    if not name.strip():
+        raise UsageError("person-unnamed", "Expected a name, found none.", "Write it in quotes.")
     others = [each for each in policy.people if not (replace and each.name == name)]
     if signing_key is None:
         _check(path, others, Person(name=name, role=role, key="0" * 64))

@@ -19,7 +19,7 @@ from client.commands.output import (
 )
 from client.gate.site_config import read_site_config
 from client.source.readiness import Readiness, RowReadiness, VariableReadiness
-from protocol.errors import ExitCode, UsageError
+from protocol.errors import ExitCode
 
 
 def check(
@@ -50,9 +50,9 @@ def map_columns(
     study_file: StudyPath,
     config: ConfigPath = DEFAULT_CONFIG,
     *,
-    suggest: Annotated[
+    suggest: Annotated[  # noqa: ARG001 -- the one thing that it does, said or not
         bool, typer.Option("--suggest", help="Propose a mapping; it is printed, not written.")
-    ] = False,
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Propose how this site's columns become a study's variables. Local: nothing leaves.
@@ -60,12 +60,6 @@ def map_columns(
     From names, types and spellings of some records. Read it before you copy it into site.toml: a
     likely name is not a meaning.
     """
-    if not suggest:
-        raise UsageError(
-            "suggest-needed",
-            "Expected --suggest, the one thing that this command does.",
-            "`concause site check` says how the mapping in site.toml fits.",
-        )
     from client.gate.opening import open_source  # noqa: PLC0415 - the engine is slow to load
 
     opened = open_source(read_site_config(config), every_column=True)

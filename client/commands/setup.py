@@ -56,8 +56,8 @@ def init(  # noqa: PLR0913 - one option per setting
     document = {"name": name, "folder": str(home), "public_key": site}
     lines = f"""Site {name} is made in {home}.
 
-Send this line to the coordinator, for the roster:
-{name}={site}
+Its public key, for whoever asks on the telephone: {site}
+Next: concause site request --config {home / "site.toml"}, to join a consortium.
 
 Then fill in policy.toml, which allows nothing yet, and [data] in site.toml; and name the people
 who may approve, each with a key of their own:

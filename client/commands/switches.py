@@ -38,7 +38,11 @@ def pause(
     site = read_site_config(config)
     signer = _perhaps(site, key)
     with _decisions(site) as decisions:
-        decisions.pause(signer, why, now=int(time()))
+        trouble = decisions.pause(signer, why, now=int(time()))
+    if trouble is not None:  # the switch holds, whatever else is wrong
+        raise type(trouble)(
+            trouble.code, f"The site is paused. But: {trouble.cause}", trouble.remedy
+        ) from trouble
     words = "The site answers nothing until its administrator ends the pause: `site resume`."
     show({"paused": True, "by": someone(signer)}, words, as_json=as_json)
 

@@ -42,7 +42,7 @@ bound_key = "keys/bound.key"
 # health_port = 9095
 
 [data]
-# One Parquet or CSV file, or a pattern such as "records/*.parquet".
+# One Parquet, CSV or NDJSON file, or a pattern such as "records/*.parquet".
 path = {_text(choices.data)}
 # Who is one person: a column, or your word that no person has two rows.
 {"" if column else "# "}unit_column = {_text(column or "person_id")}

@@ -125,7 +125,10 @@ def _people(site: SiteConfig, _: int) -> Iterator[Finding]:
 
 def _records(site: SiteConfig, _: int) -> Iterator[Finding]:
     if site.data.database is None:
+        from client.source.trial import open_on_trial  # noqa: PLC0415 - the engine is slow to load
+
         files = data_files(site.data)
+        open_on_trial(site.data, site.mapping, files, site.site.folder)
         yield good("records", f"{len(files)} file{'s' if len(files) > 1 else ''}")
         return
     with closing(open_origin(site.data)) as origin:

@@ -107,7 +107,10 @@ class Database:
                 raise StorageError(
                     "state-of-other-version",
                     f"Expected format {FORMAT} in {path}, found format {found}.",
-                    "Run the version of concause that wrote it, or a newer one.",
+                    "Run a newer concause."
+                    if found > FORMAT
+                    else "Run the older concause that wrote it, or begin a new site and count "
+                    "what it has spent as spent.",
                 )
 
 

@@ -34,7 +34,7 @@ from client.gate.standing import (
     SIGNED,
     WITHDRAWN,
 )
-from protocol.errors import PolicyError
+from protocol.errors import PolicyError, StorageError
 from protocol.identifiers import Digest
 from protocol.signing import public_key
 
@@ -153,9 +153,21 @@ class Decisions:
         self._note(event, signer, now)
         return envelope
 
-    def pause(self, signer: Signer | None, why: str | None, *, now: int) -> None:
-        """Stop answering every coordinator, from the next message on."""
-        self._note(Event(event=PAUSED, who=someone(signer), why=why), signer, now)
+    def pause(
+        self, signer: Signer | None, why: str | None, *, now: int
+    ) -> PolicyError | StorageError | None:
+        """Stop answering every coordinator, from the next message on.
+
+        Return what else is wrong, if the pause holds all the same: a damaged log stops no one from
+        stopping.
+        """
+        try:
+            self._note(Event(event=PAUSED, who=someone(signer), why=why), signer, now)
+        except (PolicyError, StorageError) as error:
+            if not self._memory.standing.paused:
+                raise
+            return error
+        return None
 
     def resume(self, signer: Signer, why: str | None, *, now: int) -> None:
         """End a pause.

@@ -108,7 +108,8 @@ def read_private(path: Path, what: str) -> bytes:
         raise UsageError(
             "file-not-readable",
             f"Expected {what} at {path}, found no file that can be read.",
-            "Check the path in site.toml, or run `concause site init`.",
+            "Check the path. `concause site init` makes a site's keys, `concause site person` a "
+            "person's.",
         ) from error
     if mode & _OTHERS:
         raise SiteOnlyError(

@@ -13,9 +13,8 @@ from client.gate.site_config import SiteConfig
 from client.measure.noise import add_noise
 from client.measure.statistics import measure
 from client.source.duckdb_source import DuckDBSource
+from client.source.trial import SPILL_FOLDER
 from protocol.study.study import Study
-
-SPILL_FOLDER = "spill"
 
 
 def open_gate(config: SiteConfig, *, now: int, screen: TextIO | None = None) -> Gate:

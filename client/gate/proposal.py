@@ -27,7 +27,7 @@ from protocol.study.study import Study
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What who signs first may set; unset, one round's cost and the study's own last day.
+    """What who signs first may set; unset, one round more and the study's own last day.
 
     `expires` in seconds since 1970.
     """
@@ -38,11 +38,15 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An approval that waits for signatures; it may have some already."""
+    """An approval that waits for signatures; it may have some already.
+
+    `spent_on_study` is the rho of its earlier rounds, under whatever approval.
+    """
 
     examined: Examined
     approval: Approval
     spent: Balance
+    spent_on_study: Fraction = Fraction(0)
 
     @property
     def terms(self) -> ApprovalTerms:
@@ -58,6 +62,13 @@ class Proposal:
     def left_after(self) -> Fraction:
         """Return what one round would leave of it, below 0 if it does not suffice."""
         return self.left_before - self.examined.plan.rho
+
+    @property
+    def is_affordable(self) -> bool:
+        """Return whether the lifetime's and the study's budget cover one more round."""
+        cap = min(self.examined.policy.caps.study, self.terms.rho_cap)
+        covered = self.spent_on_study + self.examined.plan.rho <= cap
+        return covered and self.left_after >= 0
 
 
 class Proposals:
@@ -81,7 +92,8 @@ class Proposals:
         """
         examined = Consents(self._config, self._memory.standing).examine(study, now=now)
         examined.roster.site_id(self._config.site.name)
-        rho_cap = _rho_cap(wishes, examined)
+        spent = self._memory.ledger.balance(now=now, study=study.hash).charged
+        rho_cap = _rho_cap(wishes, examined, spent)
         expires = _expires(wishes, study, now)
         with self._open_source(study) as source:
             check_units(examined.policy, source.units)
@@ -89,7 +101,7 @@ class Proposals:
         approval = self._begun(examined, present, wishes, now=now) or Approval(
             ApprovalTerms(**asdict(present), rho_cap=rho_cap, approved=now, expires=expires)
         )
-        return Proposal(examined, approval, self._memory.ledger.balance(now=now))
+        return Proposal(examined, approval, self._memory.ledger.balance(now=now), spent)
 
     def _begun(
         self, examined: Examined, present: Present, wishes: Wishes, *, now: int
@@ -115,16 +127,17 @@ def last_second(study: Study) -> int:
     return int(datetime.combine(study.expires, time(23, 59, 59), UTC).timestamp())
 
 
-def _rho_cap(wishes: Wishes, examined: Examined) -> Fraction:
-    least = examined.plan.rho
+def _rho_cap(wishes: Wishes, examined: Examined, spent: Fraction) -> Fraction:
+    """Return the cap on all rounds of the study: those that were, and at least one more."""
+    least = spent + examined.plan.rho
     if wishes.rho_cap is None:
         return least
     if wishes.rho_cap < least:
         raise UsageError(
             "rho-cap-below-cost",
-            f"Expected a cap of at least one round's cost, {float(least):.6g}, found "
+            f"Expected a cap of at least what is spent and one round, {float(least):.6g}, found "
             f"{float(wishes.rho_cap):.6g}.",
-            "Leave --rho-cap out to allow exactly one round.",
+            "Leave --rho-cap out to allow exactly one round more.",
         )
     return wishes.rho_cap
 

@@ -84,9 +84,17 @@ def _visible(proposal: Proposal) -> str:
     return (
         f"The coordinator of {roster.name} sees the sum of at least {cohort.n_min} of "
         f"{len(roster.sites)} sites ({', '.join(site.name for site in roster.sites)}), with the "
-        "noise of all of them, and the model made from it; it may publish both. Even "
-        f"{cohort.tolerated_colluders} sites that work together with it do not see this site's "
-        "part without noise."
+        "noise of all of them, and the model made from it; it may publish both. "
+        + _colluders(cohort.tolerated_colluders)
+    )
+
+
+def _colluders(tolerated: int) -> str:
+    if tolerated == 0:
+        return "No other site is counted on to work against this one."
+    return (
+        f"Even {tolerated} of the other sites, working together with it, do not see this site's "
+        "part without the noise of the rest."
     )
 
 
@@ -118,8 +126,11 @@ def _error(plan: StatisticsPlan, study: Study) -> str:
 
 def _budget(proposal: Proposal) -> str:
     lifetime = float(proposal.examined.policy.caps.lifetime)
-    if proposal.left_after < 0:
-        return f"NOT ENOUGH: rho {float(proposal.left_before):.4g} of {lifetime:.4g} is left."
+    if not proposal.is_affordable:
+        return (
+            f"NOT ENOUGH for one round: rho {float(proposal.left_before):.4g} of {lifetime:.4g} is "
+            f"left, and this study has spent {float(proposal.spent_on_study):.4g}."
+        )
     share = float(proposal.left_after) / lifetime
     return (
         f"Of a lifetime's rho {lifetime:.4g}, {float(proposal.left_before):.4g} is left now and "

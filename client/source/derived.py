@@ -7,6 +7,7 @@ once more, so that no part of it can be text that becomes more than it was.
 """
 
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 
 import sqlglot
 from sqlglot import exp
@@ -80,7 +81,7 @@ def all_derived(derived: Mapping[str, str], columns: Collection[str]) -> dict[st
         if name.casefold() in taken:
             raise UsageError(
                 "derived-name-taken",
-                f"Expected new names in [derived], found {name!r}, which the records have.",
+                f"Expected new names in [data.derived], found {name!r}, which the records have.",
                 "Choose another name, and map the variable to it; the case of letters is no "
                 "difference.",
             )
@@ -104,8 +105,19 @@ def _checked(name: str, text: str, columns: Collection[str] | None) -> exp.Expr:
             if node.table or node.db or node.catalog:
                 raise _refused(name, "columns of the site's own table", "one of another table")
             if columns is not None and node.name not in columns:
-                raise _refused(name, "columns of the site's own table", repr(node.name))
+                raise _unknown(name, node.name, columns)
     return found
+
+
+def _unknown(name: str, column: str, columns: Collection[str]) -> UsageError:
+    close = get_close_matches(column, list(columns), n=1)
+    guess = f" Perhaps {close[0]!r} is meant." if close else ""
+    return UsageError(
+        "derived-not-allowed",
+        f"Expected columns of the site's own table in [data.derived] {name}, found {column!r}, "
+        "which is none.",
+        f"Correct the name; it is case-sensitive.{guess}",
+    )
 
 
 def _check_own_text(name: str, node: exp.Expr) -> None:
@@ -128,7 +140,7 @@ def _is_integer(node: object) -> bool:
 def _refused(name: str, expected: str, found: str) -> UsageError:
     return UsageError(
         "derived-not-allowed",
-        f"Expected {expected} in [derived] {name}, found {found}.",
+        f"Expected {expected} in [data.derived] {name}, found {found}.",
         "Compute from the columns of one row: arithmetic, comparisons, CASE, CAST, text and date "
         "functions. What needs more belongs into a view of the database.",
     )

@@ -169,14 +169,26 @@ class Engine:
         return [(str(name), str(type_)) for name, type_, *_ in found]
 
     def types_over(self, rows: Rows, query: str) -> list[tuple[str, str]]:
-        """Return the columns of a query over the relation `rows`, which need not be there yet."""
+        """Return the columns of a query over the relation `rows`, which need not be there yet.
+
+        Raises:
+            UsageError: the query does not fit the types of the columns.
+        """
         columns = ", ".join(
             f'NULL::{DuckDBType.to_string(type_)} AS "{name.replace(chr(34), chr(34) * 2)}"'
             for name, type_ in rows.schema().items()
         )
-        with engine_errors():
-            pretended = f"WITH {rows.get_name()} AS (SELECT {columns}) {query}"
-            found = self._connection.execute(f"DESCRIBE {pretended}").fetchall()
+        pretended = f"DESCRIBE WITH {rows.get_name()} AS (SELECT {columns}) {query}"
+        try:
+            found = self._connection.execute(pretended).fetchall()
+        except duckdb.BinderException as error:
+            raise UsageError(
+                "columns-do-not-fit",
+                "Expected an expression that fits the types of its columns, found another.",
+                "Convert the columns that it names: CAST(column AS DOUBLE).",
+            ) from error
+        except duckdb.Error as error:
+            raise _failed() from error
         return [(str(name), str(type_)) for name, type_, *_ in found]
 
     def take(self, batches: pa.RecordBatchReader, name: str) -> None:
@@ -266,8 +278,13 @@ def engine_errors() -> Iterator[None]:
     except duckdb.InvalidInputException as error:
         raise not_readable() from error
     except duckdb.Error as error:
-        raise StorageError(
-            "engine-failed",
-            "The query engine could not read the data or finish a query.",
-            "Run `concause site check` at the site; the cause is in its log under this id.",
-        ) from error
+        raise _failed() from error
+
+
+def _failed() -> StorageError:
+    return StorageError(
+        "engine-failed",
+        "The query engine could not read the data or finish a query.",
+        "Set CONCAUSE_TRACEBACK=1 and run `concause site check` at the site: it then shows the "
+        "engine's own words, which may quote records.",
+    )

@@ -11,7 +11,7 @@ import ibis
 from client.source.bounding import Rows
 from client.source.csv_records import alike, header, not_readable, record_count
 from client.source.engine import Engine, ibis_type, quoted
-from client.source.fingerprint import Fingerprint, file_state, fingerprint
+from client.source.fingerprint import Fingerprint, check_readable, file_state, fingerprint
 from client.source.site_table import Format
 from protocol.errors import StorageError, UsageError
 
@@ -57,6 +57,8 @@ class FileRecords:
         self._files = files
         self._may_be_equal = may_be_equal
         self._states = [file_state(file) for file in files]
+        for file in files:
+            check_readable(file)
         if format_ == "csv":
             self.rows: Rows = self._opened_csv(delimiter)
         elif format_ == "ndjson":

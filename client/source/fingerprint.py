@@ -62,6 +62,18 @@ def file_state(file: Path) -> FileState:
     return FileState(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
+def check_readable(file: Path) -> None:
+    """Check that `file` may be read.
+
+    Raises:
+        StorageError: it may not.
+    """
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise unreadable() from error
+
+
 def fingerprint(schema: Mapping[str, str], rows: int, files: Sequence[Path]) -> Fingerprint:
     """Return the fingerprint of `files`, which hold `rows` rows of columns `schema`.
 

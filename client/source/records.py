@@ -68,6 +68,8 @@ class SiteRecords:
         if not self._derived and self._window is None:
             self.rows: Rows = held.rows
             return
+        for name, sql in self._derived.items():
+            self._check_types(name, sql)
         derived = "".join(f", TRY({sql}) AS {_identifier(n)}" for n, sql in self._derived.items())
         where = f" WHERE {self._window}" if self._window else ""
         query = f"SELECT *{derived} FROM {held.rows.get_name()}{where}"  # noqa: S608 -- checked
@@ -114,6 +116,23 @@ class SiteRecords:
     def close(self) -> None:
         """Let go of files and database."""
         self._held.close()
+
+    def _check_types(self, name: str, sql: str) -> None:
+        """Check that an expression fits the types of its columns.
+
+        Raises:
+            UsageError: it does not; in CSV and NDJSON, every column is text.
+        """
+        query = f"SELECT {sql} AS derived FROM {self._held.rows.get_name()}"  # noqa: S608 -- checked
+        try:
+            self._engine.types_over(self._held.rows, query)
+        except UsageError as error:
+            raise UsageError(
+                "derived-type",
+                f"Expected [data.derived] {name} to fit the types of its columns, which it does "
+                "not. A column of a CSV or NDJSON file is text.",
+                "Convert it where it is named: CAST(column AS DOUBLE).",
+            ) from error
 
     def _view(self, query: str) -> Rows:
         """Return a view of a query whose types the engine tells without the rows."""

@@ -145,6 +145,11 @@ class VariableMapping(BaseModel):
     cuts: tuple[Decimal, ...] = ()
     labels: tuple[str, ...] = ()
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the site's columns that are named."""
+        return tuple(name for name in (self.column, self.time, self.event) if name is not None)
+
     @model_validator(mode="after")
     def _computable(self) -> "VariableMapping":
         if (self.cuts or self.labels) and len(self.labels) != len(self.cuts) + 1:

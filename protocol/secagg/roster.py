@@ -166,14 +166,23 @@ def _key(fields: Mapping[str, object], name: str) -> PublicKey:
     return PublicKey(bytes.fromhex(text))
 
 
+def check_name(name: str) -> None:
+    """Check the name of a consortium, or of a member of one.
+
+    Raises:
+        UsageError: a roster could not hold it.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_LENGTH:
+        raise UsageError(
+            "roster-name",
+            f"Expected a name of lower-case letters, digits and hyphens, found {name!r}.",
+            "Write for example 'north-hospital'.",
+        )
+
+
 def _check_names(consortium: Sequence[str], sites: Sequence[str]) -> None:
     for name in (*consortium, *sites):
-        if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_LENGTH:
-            raise UsageError(
-                "roster-name",
-                f"Expected a name of lower-case letters, digits and hyphens, found {name!r}.",
-                "Write for example 'north-hospital'.",
-            )
+        check_name(name)
     if len(set(sites)) != len(sites):
         raise UsageError("duplicate-site", "Two sites of the roster have the same name.")
 

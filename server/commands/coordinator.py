@@ -11,13 +11,23 @@ import typer
 from rich.table import Table
 
 from protocol.errors import UsageError
-from protocol.secagg.roster import Roster, RosterAggregator, RosterSite, parse_roster
+from protocol.secagg.roster import (
+    Roster,
+    RosterAggregator,
+    RosterSite,
+    check_name,
+    parse_roster,
+)
 from protocol.signing import parse_public_key, public_key
 from server.api.relay import running_relay
 from server.commands import doctor, membership
 from server.commands.membership import DEFAULT_CONFIG, ConfigPath
 from server.commands.output import JsonFlag, console, show, shown
-from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
+from server.rounds.coordinator_config import (
+    CoordinatorConfig,
+    load_coordinator_config,
+    parse_settings,
+)
 from server.rounds.folder import replace_file
 from server.rounds.issue import read_roster
 from server.rounds.serving import serve
@@ -53,17 +63,20 @@ def init(
             f"Expected no coordinator in {home}, found coordinator.toml.",
             "Choose another --folder, or go on with the one that is there.",
         )
+    check_name(name)
+    text = _settings(name, superlink, insecure=insecure)
+    parse_settings(text, settings, CoordinatorConfig, "coordinator")  # before a file is written
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.chmod(0o700)
     (home / "keys").mkdir(mode=0o700, exist_ok=True)
     key = public_key(create_signing_key(home / "keys" / "coordinator.key")).hex()
     create_executor_secret(home / "keys" / "executor.secret")
-    settings.write_text(_settings(name, superlink, insecure=insecure), encoding="utf-8")
-    load_coordinator_config(settings)
+    settings.write_text(text, encoding="utf-8")
     lines = (
         f"The coordinator of {name} is made: {shown(settings)}\n"
         f"Its public key: {key}\n"
-        "Next: concause coordinator enrol SITE KEY, for each site"
+        f"Next: concause coordinator authority --config {shown(settings)}, unless another signs; "
+        "then concause coordinator approve, for each site's request"
     )
     show({"name": name, "config": str(settings), "public_key": key}, lines, as_json=as_json)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from protocol.errors import StorageError, UsageError
+from protocol.errors import PeerError, UsageError
 from protocol.membership import JoinRequest, Welcome, fingerprint, read_request
 from protocol.secagg.roster import Roster, RosterSite, parse_roster
 from protocol.signing import public_key
@@ -49,8 +49,14 @@ def approve(  # noqa: PLR0913 - one option per part of the welcome
     own: for one that is in it already, this command writes that.
     """
     settings = load_coordinator_config(config)
-    asked = read_request(_read(request))
-    if not yes and not as_json:
+    asked = _request(request)
+    if as_json and not yes:
+        raise UsageError(
+            "confirmation-needed",
+            "Expected --yes beside --json: the key is to be compared on the telephone.",
+            "Look first, without --json.",
+        )
+    if not yes:
         typer.echo(f"{asked.name} asks to join; contact: {asked.contact or 'none given'}")
         typer.echo(f"Its key, to compare on the telephone: {asked.key.hex()}")
         typer.confirm("Take it into the roster?", abort=True)
@@ -97,7 +103,10 @@ def remove(
     replace_file(settings.coordinator.roster, after.canonical)
     names = [member.name for member in left]
     document = {"roster_hash": after.hash.hex(), "sites": names}
-    words = f"{site} is out of the roster of {after.name}; left: {', '.join(names)}."
+    words = (
+        f"{site} is out of the roster of {after.name}; left: {', '.join(names)}. Each needs a new "
+        "welcome (`concause coordinator welcome SITE`), and approves its studies anew."
+    )
     show(document, words, as_json=as_json)
 
 
@@ -219,11 +228,24 @@ def _welcome(
     return Welcome(site, roster, superlink or flower.superlink, root).signed(key)
 
 
+def _request(path: Path) -> JoinRequest:
+    try:
+        return read_request(_read(path))
+    except (UsageError, PeerError) as error:
+        if error.code == "file-not-readable":
+            raise
+        raise PeerError(
+            error.code,
+            f"Expected a request that a site signed in {path}: {error.cause}",
+            "Ask the site for a new `concause site request`.",
+        ) from error
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StorageError(
+        raise UsageError(
             "file-not-readable",
             f"Expected to read {path}, found no file that can be read.",
             "Check the path.",

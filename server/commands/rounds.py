@@ -15,6 +15,7 @@ from protocol.study.document import parse_study
 from server.commands.membership import DEFAULT_CONFIG, ConfigPath
 from server.commands.output import JsonFlag, console, read_text, show, shown
 from server.release.choice import Choice, verify_choice, write_choice
+from server.release.folder import check_free
 from server.rounds.clock import SystemClock
 from server.rounds.coordinator_config import CoordinatorConfig, load_coordinator_config
 from server.rounds.flower_cli import FlowerCli
@@ -71,6 +72,8 @@ def start(
     after its vectors were sent.
     """
     settings = load_coordinator_config(config)
+    if release is not None:
+        check_free(release)  # before any site spends its budget
     folder = _folder(settings, study_file, resume, earlier)
     target = release or settings.coordinator.folder / "releases" / folder.path.name
     status = _run(settings, folder, quiet=as_json)

@@ -181,7 +181,7 @@ def _write(path: Path, content: bytes) -> None:
         raise StorageError(
             "file-exists",
             f"Expected to make a new file {path}.",
-            "Keep the one that is there, or renew it with --renew.",
+            "Keep it; `concause coordinator certify NAME --renew` renews a server's certificate.",
         ) from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -73,6 +73,20 @@ def file_digest(path: Path) -> Digest:
     return Digest(running.digest())
 
 
+def check_free(folder: Path) -> None:
+    """Check that nothing is where a release is to be.
+
+    Raises:
+        UsageError: something is: a release is never overwritten.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(
+            "release-exists",
+            f"Expected a place that is free, found {str(folder)!r} there already.",
+            "A release is never overwritten: choose another folder.",
+        )
+
+
 @contextmanager
 def building(folder: Path) -> Iterator[Path]:
     """Give an empty folder to build in; on leaving, make it durable and rename it to `folder`.
@@ -83,12 +97,7 @@ def building(folder: Path) -> Iterator[Path]:
         UsageError: `folder` exists already: a release is never overwritten.
         StorageError: the disk did not take it.
     """
-    if folder.exists() or folder.is_symlink():
-        raise UsageError(
-            "release-exists",
-            f"Expected a place that is free, found {str(folder)!r} there already.",
-            "A release is never overwritten: choose another folder.",
-        )
+    check_free(folder)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

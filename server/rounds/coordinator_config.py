@@ -173,15 +173,28 @@ def load_settings(path: Path, model: type[_Settings], role: str) -> _Settings:
     Raises:
         UsageError: no such file, not TOML, or fields are wrong; names every such field.
     """
-    example = f"Compare it with the file that `concause {role} init` writes."
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(
             "file-not-found",
             f"Expected the {role}'s settings at {path}, found no file that can be read.",
             f"Run `concause {role} init`, or give the path with --config.",
         ) from error
+    except ValueError as error:
+        raise UsageError("not-toml", f"{path} is not text: {error}.", "Write UTF-8.") from error
+    return parse_settings(text, path, model, role)
+
+
+def parse_settings(text: str, path: Path, model: type[_Settings], role: str) -> _Settings:
+    """Return the settings of a role in TOML text that is, or will be, at `path`.
+
+    Raises:
+        UsageError: not TOML, or fields are wrong; names every such field.
+    """
+    example = f"Compare it with the file that `concause {role} init` writes."
+    try:
+        document = tomllib.loads(text)
     except ValueError as error:
         raise UsageError("not-toml", f"{path} is not TOML: {error}.", example) from error
     try:

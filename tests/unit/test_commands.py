@@ -241,6 +241,16 @@ def test_a_coordinators_folder_is_closed_to_others(coordinator: Path) -> None:
         assert path.stat().st_mode & 0o077 == 0
 
 
+def test_a_round_is_not_issued_where_its_release_would_find_no_place(
+    coordinator: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "release").mkdir()
+    argv = ["round", "start", str(study), "--release", str(tmp_path / "release")]
+    assert cli.run([*argv, "--config", str(coordinator), "--json"]) == ExitCode.USAGE
+    assert refusal(capsys)["code"] == "release-exists"
+    assert not (coordinator.parent / "rounds").exists()
+
+
 def test_a_round_needs_a_study_or_a_round_to_resume(
     coordinator: Path, study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -249,11 +249,27 @@ def let_in(name: str, mode: int) -> Callable[[Path], None]:
     return lambda home: (home / name).chmod(mode)
 
 
+def write_records(content: bytes) -> Callable[[Path], object]:
+    return lambda home: (home / "records.parquet").write_bytes(content)
+
+
+def name_column(name: str) -> Callable[[Path], object]:
+    def named(home: Path) -> None:
+        settings = tomlkit.parse((home / "site.toml").read_text())
+        settings["mapping"] = {"x": {"column": name}}
+        (home / "site.toml").write_text(tomlkit.dumps(settings))
+
+    return named
+
+
 BROKEN: dict[str, tuple[Callable[[Path], object], str, int]] = {
     "a key that others may read": (let_in("keys/site.key", 0o644), "keys", 2),
     "an open folder": (let_in("memory", 0o755), "folders", 2),
     "a policy that others may write": (let_in("policy.toml", 0o666), "folders", 2),
     "no roster": (lambda home: (home / "roster.json").unlink(), "roster", 2),
+    "records that are none": (write_records(b"nonsense"), "records", 2),
+    "records of nobody": (write_records(b""), "records", 2),
+    "a column that is not there": (name_column("nobody"), "records", 2),
     "no records": (lambda home: (home / "records.parquet").unlink(), "records", 2),
     "an audit log cut off": (truncate, "memory", 2),
     "nobody who may approve": (dismiss, "people", 2),

@@ -1,5 +1,6 @@
 """Joining a consortium: request, welcome and fingerprint, by the commands of both sides."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from protocol.membership import (
 )
 from protocol.secagg.roster import Roster, RosterSite
 from protocol.signing import public_key
+from server.commands.coordinator import app as coordinator_app
 from tests.support.joining_place import NAMES, Place, place, run
 from tests.support.site_world import key
 
@@ -91,6 +93,36 @@ def test_key_of_a_site_is_replaced_only_on_purpose(place: Place) -> None:
             fingerprint((place.folder / "w").read_bytes()),
         )
     assert other.value.code == "welcome-other-key"
+
+
+def test_a_key_is_compared_before_a_program_takes_a_site_in(place: Place) -> None:
+    with pytest.raises(UsageError) as refused:
+        place.coordinator("approve", place.request("north"))
+    assert refused.value.code == "confirmation-needed"
+
+
+def test_a_file_that_is_no_request_is_named(place: Place) -> None:
+    other = place.folder / "other.request"
+    with pytest.raises(UsageError, match=r"other\.request"):
+        place.coordinator("approve", other, "--yes")
+    other.write_bytes(b"PAR1")
+    with pytest.raises(PeerError, match=r"other\.request.*concause site request"):
+        place.coordinator("approve", other, "--yes")
+    other.write_bytes(place.request("north").read_bytes().replace(b"it@", b"us@"))
+    with pytest.raises(PeerError, match=r"other\.request.*does not hold"):
+        place.coordinator("approve", other, "--yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("Demo", []), ("demo", ["--superlink", "0.0.0.0:19400", "--insecure"])],
+)
+def test_a_coordinator_that_cannot_work_leaves_nothing_behind(
+    tmp_path: Path, name: str, options: list[str]
+) -> None:
+    with pytest.raises(UsageError):
+        run(coordinator_app, "init", name, "--folder", tmp_path / "new", *options)
+    assert not (tmp_path / "new").exists()
 
 
 def test_site_is_taken_out_of_the_roster(place: Place) -> None:

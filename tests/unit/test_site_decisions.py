@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 from client.__main__ import app
 from client.commands.output import replace_text
 from client.gate.gate import Gate
+from client.gate.ledger import Caps, Request
 from protocol.errors import PolicyError, StorageError, UsageError
+from protocol.identifiers import SessionId
 from protocol.secagg.messages import decode_request
 from protocol.study.document import parse_study
 from tests.support.site_place import (
+    COST,
     Place,
     gate,
     invitation,
@@ -102,11 +105,15 @@ def test_pages_are_written_for_a_browser(place: Place) -> None:
 
 def test_person_needs_a_name_and_key_of_their_own(place: Place) -> None:
     before = (place.folder / "policy.toml").read_text()
-    for name, role in (("Ada", "auditor"), ("Eve", "steward")):
-        with pytest.raises(UsageError, match="must not share"):
-            place.run("person", name, "--role", role, "--key", place.key("steward"))
-    with pytest.raises(UsageError, match="must not share"):
-        place.run("person", "Ada", "--role", "auditor", "--key", place.key("new"))
+    for name, key, words in (
+        ("Ada", "steward", "--replace"),
+        ("Eve", "steward", "must not share"),
+        ("Ada", "new", "--replace"),
+        (" ", "new", "Write it in quotes"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            place.run("person", name, "--role", "auditor", "--key", place.key(key))
+        assert words in str(refused.value)
     assert not Path(place.key("new")).exists()
     assert (place.folder / "policy.toml").read_text() == before
 
@@ -271,3 +278,49 @@ def test_a_policy_stays_whole_when_the_disk_is_full(
     assert refused.value.code == "file-not-writable"
     assert path.read_text() == before
     assert not list(place.folder.glob("*.draft"))
+
+
+def test_a_site_with_a_damaged_log_is_paused_and_told_of_the_damage(place: Place) -> None:
+    place.approve()
+    (place.folder / "audit" / "audit.jsonl").write_bytes(b"")
+    with pytest.raises(PolicyError, match=r"The site is paused\. But:") as trouble:
+        place.run("pause")
+    assert trouble.value.code == "audit-truncated"
+    assert place.document("status")["paused"]
+
+
+def test_the_sites_own_log_is_verified_against_the_gates_database(place: Place) -> None:
+    place.approve()
+    assert "unbroken" in place.run("audit", "verify").stdout
+    log = place.folder / "audit" / "audit.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(PolicyError) as cut:
+        place.run("audit", "verify")
+    assert cut.value.code == "audit-truncated"
+
+
+def test_a_study_that_spent_is_approved_for_one_round_more(place: Place, gate: Gate) -> None:
+    """The cap of an approval is on all rounds of its study, so it has to hold those that were."""
+    study = parse_study(STUDY)
+    request = Request(SessionId(bytes(32)), study.hash, COST, int(time()) + 60)
+    caps = Caps(1, 1)  # type: ignore[arg-type]
+    gate._memory.ledger.reserve(request, caps, now=int(time()))
+    gate._memory.ledger.charge(request, caps, now=int(time()))
+    place.edit("policy.toml", budget={"lifetime": {"rho": 1}, "study": {"rho": 1}})
+    with pytest.raises(UsageError) as refused:
+        place.approve("--rho-cap", str(COST))
+    assert refused.value.code == "rho-cap-below-cost"
+    first, _ = place.approve()
+    assert "NOT ENOUGH" not in first.stdout
+    assert "body" in gate.respond(invitation(place), now=int(time()))
+    place.edit("policy.toml", budget={"lifetime": {"rho": 1}, "study": {"rho": float(COST)}})
+    assert "NOT ENOUGH for one round" in place.run("review", str(place.study)).stdout
+    assert "NOT ENOUGH for one round" in place.approve()[0].stdout
+
+
+def test_a_page_with_counts_is_for_its_owner_alone(place: Place) -> None:
+    path = place.folder / "check.html"
+    path.write_text("an older one")
+    path.chmod(0o644)
+    place.run("check", str(place.study), "--html", str(path))
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -281,3 +281,29 @@ def test_dates_and_derived_columns_work_over_a_database_too(tmp_path: Path) -> N
     with source:
         assert source.counts([("x",)])[("x",)].tolist() == [1, 1, 0]
         assert np.array_equal(source.counts([()])[()], 2)
+
+
+def test_text_that_is_computed_with_is_named_with_the_cast_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("person,weight\n1,70\n2,x\n")
+    study = single_study('kind = "boolean"\nmissing = true')
+    mapping = Mapping.model_validate({"x": {"column": "heavy"}})
+
+    def open_with(expression: str) -> DuckDBSource:
+        data = SiteData(path=str(path), unit_column="person", derived={"heavy": expression})
+        return DuckDBSource(data, mapping, study, bound_key=KEY, folder=tmp_path / "s")
+
+    with pytest.raises(UsageError) as refused:
+        open_with("weight * 2 > 100")
+    assert refused.value.code == "derived-type"
+    assert "heavy" in refused.value.cause
+    assert "CAST(column AS DOUBLE)" in refused.value.remedy
+    with open_with("CAST(weight AS DOUBLE) * 2 > 100") as source:
+        assert source.counts([("x",)])[("x",)].tolist() == [0, 1, 1]
+
+
+def test_a_column_that_is_not_there_is_named_with_one_like_it() -> None:
+    with pytest.raises(UsageError) as refused:
+        derived_sql("d", "wieght > 1", COLUMNS)
+    assert "'wieght'" in refused.value.cause
+    assert "'weight'" in refused.value.remedy

@@ -89,6 +89,8 @@ def run(arguments: list[str]) -> int:
     try:
         code = int(app(arguments, standalone_mode=False, prog_name="concause") or 0)
     except ConcauseError as error:
+        if os.environ.get("CONCAUSE_TRACEBACK"):
+            traceback.print_exception(error)
         _complain(error.category, error.code, error.cause, error.remedy, as_json=as_json)
         return int(error.exit_code)
     except click.ClickException as error:
