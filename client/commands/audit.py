@@ -45,8 +45,8 @@ LogPath = Annotated[
 @app.command("show")
 def show_log(config: ConfigPath = DEFAULT_CONFIG, *, as_json: JsonFlag = False) -> None:
     """Show what was decided, asked, refused and released here, oldest first."""
-    site = read_site_config(config)
-    lines = read_lines(read_file(site.site.audit / LOG_FILE))
+    path = read_site_config(config).site.audit / LOG_FILE
+    lines = read_lines(read_file(path)) if path.parent.exists() else ()
     document = {"lines": [json.loads(line.encoded) for line in lines]}
     show(document, lines_table(lines) if lines else "No entries yet.", as_json=as_json)
 
@@ -103,6 +103,8 @@ def verify(  # noqa: PLR0913 - one option per thing to compare with
     }
     against = f", and holds {len(kept)} checkpoints" if kept else "; no checkpoint was compared"
     words = f"{len(lines)} lines in one unbroken chain{against}."
+    if attest is not None and log is None and public_key(signing_key) not in _trusted(config):
+        words += " But the key that attested belongs to no auditor here: nobody will trust it."
     show(document, words, as_json=as_json)
 
 

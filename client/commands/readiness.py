@@ -1,5 +1,6 @@
 """`concause site check`: how this site's records fit a study, for the eyes of the site alone."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import tomlkit
@@ -20,6 +21,7 @@ from client.commands.output import (
 from client.gate.site_config import read_site_config
 from client.source.readiness import Readiness, RowReadiness, VariableReadiness
 from protocol.errors import ExitCode
+from protocol.study.study import Study
 
 
 def check(
@@ -35,15 +37,21 @@ def check(
     """
     from client.gate.opening import open_source  # noqa: PLC0415 - the engine is slow to load
 
-    with open_source(read_site_config(config))(read_study(study_file)) as records:
+    study = read_study(study_file)
+    with open_source(read_site_config(config))(study) as records:
         readiness = records.readiness()
-    hints = "\n".join(f"- {hint}" for hint in readiness.hints) or "Nothing to mend."
+    late = [f"The study has expired, on {study.expires}."] if _has_expired(study) else []
+    hints = "\n".join(f"- {hint}" for hint in (*late, *readiness.hints)) or "Nothing to mend."
     tables = (_rows_table(readiness), _variables_table(readiness))
     if html is not None:
         write_page(html, *tables, hints)
     show(readiness.to_json(), *tables, hints, as_json=as_json)
     if not readiness.ready:
         raise typer.Exit(ExitCode.USAGE)
+
+
+def _has_expired(study: Study) -> bool:
+    return datetime.now(UTC).date() > study.expires
 
 
 def map_columns(

@@ -161,7 +161,7 @@ def _site_table(document: dict[str, Any]) -> Table:
     return facts(
         f"Site {document['site']}",
         {
-            "state": "PAUSED: answers nothing" if document["paused"] else "at work",
+            "state": "PAUSED: answers nothing" if document["paused"] else "not paused",
             "public key": _words(document["public_key"], str),
             "roster": _words(
                 document["roster"],

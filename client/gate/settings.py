@@ -34,7 +34,7 @@ def read_settings(path: Path, model: type[Model], **context: Any) -> Model:  # n
         raise UsageError(
             "settings-not-found",
             f"Expected settings at {path}, found no text file that can be read.",
-            "Give the path with --config, or run `concause site init` first.",
+            "Check the path. `concause site init` makes a site's settings.",
         ) from error
     return parse_settings(text, path, model, **context)
 

@@ -245,7 +245,8 @@ def data_files(data: SiteData) -> tuple[Path, ...]:
         raise UsageError(
             "data-file-missing",
             "Expected at least one file at `path` in [data], found none.",
-            "Correct `path` in site.toml, or grant the gate's user the right to read there.",
+            "Correct `path`, which is relative to site.toml's folder, or grant the gate's user the "
+            "right to read there.",
         )
     if len({_identity(file) for file in files}) != len(files):
         raise UsageError(

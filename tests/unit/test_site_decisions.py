@@ -1,6 +1,7 @@
 """What people of a site decide at a terminal: signing, reviewing, stopping, and its audit log."""
 
 import json
+import re
 from pathlib import Path
 from time import time
 from typing import Any
@@ -22,6 +23,7 @@ from tests.support.site_place import (
     gate,
     invitation,
     place,
+    set_up,
 )
 from tests.support.site_world import STUDY
 
@@ -324,3 +326,22 @@ def test_a_page_with_counts_is_for_its_owner_alone(place: Place) -> None:
     path.chmod(0o644)
     place.run("check", str(place.study), "--html", str(path))
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_audit_log_is_shown_as_one(place: Place, tmp_path: Path) -> None:
+    set_up(tmp_path / "new", "--unit-column", "person")
+    assert "No entries yet." in Place(tmp_path / "new").run("audit", "show").stdout
+    assert place.document("audit", "show")["lines"]
+
+
+def test_who_attests_without_being_an_auditor_is_told_so(place: Place) -> None:
+    for role, said in (("auditor", False), ("steward", True)):
+        seal = str(place.folder / f"{role}.seal")
+        key = place.key(role)
+        done = place.run("audit", "verify", "--attest", seal, "--key", key).stdout
+        assert ("nobody will trust it" in done) is said
+
+
+def test_a_study_that_has_expired_is_said_to_have(place: Place) -> None:
+    place.study.write_text(re.sub(r"expires = \S+", "expires = 2020-01-01", STUDY))
+    assert "The study has expired, on 2020-01-01." in place.run("check", str(place.study)).stdout
