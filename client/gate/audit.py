@@ -159,14 +159,15 @@ class Audit:
         What was there is moved to `aside`.
 
         Raises:
-            SiteOnlyError: the file goes on where the database ends: the database is the older.
+            SiteOnlyError: the file is an unbroken log with other lines than the database: then the
+                database is the older copy, or was one.
             StorageError: the file cannot be moved or written.
         """
         with self._database.transaction():
             expected = self._hashes()
             content = self.path.read_bytes() if self.path.exists() else b""
             found = [line_hash(line) for line in content.splitlines()]
-            if len(found) > len(expected) and found[: len(expected)] == expected:
+            if found != expected[: len(found)]:
                 _check_no_chain(content)
             self.record(event, now=now)
             lines = self._database.rows("SELECT line FROM audit ORDER BY number")

@@ -248,10 +248,11 @@ class Gate:
             session for session, live in self._live.items() if _gives_way(live, descriptor, now)
         ]
         self._memory.note_policy(consent.policy, now=now)
-        terms = consent.approval.terms
-        agreed = Agreed(descriptor, terms, self._memory.standing.withdrawals(study))
+        terms, standing = consent.approval.terms, self._memory.standing
         with self._memory.transaction():
-            self._check_still_allowed(agreed)
+            standing.check_at_work()  # people may have spoken since it was looked at
+            standing.check_stands(terms)
+            agreed = Agreed(descriptor, terms, standing.withdrawals(study))
             # Rounds that are not live: their begin was committed, and not what was to follow.
             unheld = [each.session for each in self._memory.journal.unfinished()]
             for old in [*older, *(each for each in unheld if each not in self._live)]:

@@ -83,8 +83,8 @@ class Proposals:
     def propose(self, study: Study, wishes: Wishes, *, now: int) -> Proposal:
         """Return what an approval of `study` would say; `now` in seconds since 1970.
 
-        Terms that someone has signed, and that still hold, are those to sign, unless the wishes
-        are others.
+        Terms that someone has signed, and that still hold and allow a round, are those to sign,
+        unless the wishes are others.
 
         Raises:
             PolicyError: the site's policy does not allow the study.
@@ -93,22 +93,24 @@ class Proposals:
         examined = Consents(self._config, self._memory.standing).examine(study, now=now)
         examined.roster.site_id(self._config.site.name)
         spent = self._memory.ledger.balance(now=now, study=study.hash).charged
-        rho_cap = _rho_cap(wishes, examined, spent)
+        least = spent + examined.plan.rho
+        rho_cap = _rho_cap(wishes, least)
         expires = _expires(wishes, study, now)
         with self._open_source(study) as source:
             check_units(examined.policy, source.units)
             present = examined.present(self._config.mapping_digest, source.snapshot())
-        approval = self._begun(examined, present, wishes, now=now) or Approval(
+        approval = self._begun(examined, present, wishes, least, now=now) or Approval(
             ApprovalTerms(**asdict(present), rho_cap=rho_cap, approved=now, expires=expires)
         )
         return Proposal(examined, approval, self._memory.ledger.balance(now=now), spent)
 
     def _begun(
-        self, examined: Examined, present: Present, wishes: Wishes, *, now: int
+        self, examined: Examined, present: Present, wishes: Wishes, least: Fraction, *, now: int
     ) -> Approval | None:
         """Return the approval that someone has signed, if its terms hold and are those wished.
 
-        Signatures of people who may not sign it (any more) are left out.
+        Terms that allow no further round are not. Signatures of people who may not sign it (any
+        more) are left out.
         """
         try:
             found = read_approval(self._folder.approval(present.study))
@@ -117,7 +119,10 @@ class Proposals:
         except PolicyError:
             return None
         terms, people, study = found.terms, examined.policy.people, examined.study
-        same = wishes.rho_cap in (None, terms.rho_cap) and wishes.expires in (None, terms.expires)
+        wished = (
+            terms.rho_cap >= least if wishes.rho_cap is None else terms.rho_cap == wishes.rho_cap
+        )
+        same = wished and wishes.expires in (None, terms.expires)
         valid = tuple(each for each in found.endorsements if may_endorse(each, people, study))
         return replace(found, endorsements=valid) if same and valid else None
 
@@ -127,9 +132,8 @@ def last_second(study: Study) -> int:
     return int(datetime.combine(study.expires, time(23, 59, 59), UTC).timestamp())
 
 
-def _rho_cap(wishes: Wishes, examined: Examined, spent: Fraction) -> Fraction:
-    """Return the cap on all rounds of the study: those that were, and at least one more."""
-    least = spent + examined.plan.rho
+def _rho_cap(wishes: Wishes, least: Fraction) -> Fraction:
+    """Return the cap on all rounds of the study: at least those that were, and one more."""
     if wishes.rho_cap is None:
         return least
     if wishes.rho_cap < least:

@@ -232,6 +232,21 @@ def test_a_word_spoken_while_the_gate_measures_keeps_the_vector_back(
     assert "vector-released" not in [line.event.event for line in log]
 
 
+@pytest.mark.parametrize("word", ["site-paused", "approval-withdrawn"])
+def test_a_word_spoken_while_an_invitation_is_looked_at_holds(world: World, word: str) -> None:
+    def reached(at: Point) -> None:
+        if at is Point.INVITATION_CHECKED:
+            with world.decisions(0) as decisions:
+                if word == "site-paused":
+                    decisions.pause(None, None, now=NOW)
+                else:
+                    decisions.withdraw(world.study.hash, None, None, now=NOW)
+
+    gate = world.open(0, reached=reached)
+    assert refused(gate, invite(world)) == word
+    assert entries(gate, Kind.RESERVATION) == ()
+
+
 @pytest.mark.parametrize(
     ("statement", "code"),
     [

@@ -209,6 +209,10 @@ def test_file_that_goes_on_where_the_database_ends_is_not_written_anew(tmp_path:
             with pytest.raises(PolicyError) as refused:
                 attempt()
             assert refused.value.code == "state-rolled-back"
+        old.record(Event(event="after the older copy was put back"), now=NOW)
+        with pytest.raises(PolicyError) as diverged:
+            old.rebuild(Event(event="x"), tmp_path / "a", now=1)
+        assert diverged.value.code == "state-rolled-back"
     assert not (tmp_path / "a").exists()
 
 

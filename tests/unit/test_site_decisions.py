@@ -304,6 +304,7 @@ def test_the_sites_own_log_is_verified_against_the_gates_database(place: Place) 
 def test_a_study_that_spent_is_approved_for_one_round_more(place: Place, gate: Gate) -> None:
     """The cap of an approval is on all rounds of its study, so it has to hold those that were."""
     study = parse_study(STUDY)
+    place.approve()
     request = Request(SessionId(bytes(32)), study.hash, COST, int(time()) + 60)
     caps = Caps(1, 1)  # type: ignore[arg-type]
     gate._memory.ledger.reserve(request, caps, now=int(time()))
