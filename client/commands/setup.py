@@ -14,6 +14,7 @@ from client.gate.settings import parse_settings
 from client.gate.site_config import SiteConfig
 from protocol.errors import UsageError
 from protocol.identifiers import PublicKey
+from protocol.secagg.roster import check_name
 from protocol.signing import public_key
 
 KEYS = ("site.key", "bound.key", "executor.secret")
@@ -45,6 +46,7 @@ def init(  # noqa: PLR0913 - one option per setting
 
     Prints the public key that the consortium's roster needs. The new policy allows nothing.
     """
+    check_name(name)
     choices = SiteChoices(
         name, superlink, runtime_port, data, unit_column, one_row_per_unit, insecure
     )

@@ -1,6 +1,6 @@
 """`concause site pause`, `resume`, `withdraw`, `accept-clock`: stopping, and going on."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from time import time
@@ -24,7 +24,9 @@ from client.gate.memory import open_memory
 from client.gate.policy import read_policy
 from client.gate.site_config import SiteConfig, read_site_config
 from protocol.errors import UsageError
-from protocol.identifiers import DIGEST_BYTES, Digest
+from protocol.identifiers import Digest
+
+_LEAST_DIGITS = 8
 
 
 def pause(
@@ -91,7 +93,7 @@ def withdraw(
         if study is None:
             withdrawn = {"envelope": decisions.withdraw_envelope(signer, why, now=now).hex()}
         else:
-            found = _study_hash(study)
+            found = _study_hash(study, decisions.approved())
             decisions.withdraw(found, signer, why, now=now)
             withdrawn = {"study": found.hex()}
     words = "It is withdrawn. To take part again, two people approve anew."
@@ -130,19 +132,16 @@ def _perhaps(site: SiteConfig, key: Path | None) -> Signer | None:
     return _signer(site, key) if key is not None else None
 
 
-def _study_hash(text: str) -> Digest:
+def _study_hash(text: str, approved: Collection[Digest]) -> Digest:
     path = Path(text)
     if path.exists():
         return read_study(path).hash
-    try:
-        found = bytes.fromhex(text)
-    except ValueError:
-        found = b""
-    if len(found) != DIGEST_BYTES:
+    matching = [study for study in approved if study.hex().startswith(text.lower())]
+    if len(text) < _LEAST_DIGITS or len(matching) != 1:
         raise UsageError(
             "study-unknown",
-            f"Expected a study's file, or its hash of {2 * DIGEST_BYTES} hex digits, found "
-            f"{text!r}.",
-            "`concause site status` lists the studies that are approved.",
+            f"Expected a study's file, or at least {_LEAST_DIGITS} digits of the hash of one that "
+            f"was approved, found {text!r}.",
+            "`concause site status` lists them.",
         )
-    return Digest(found)
+    return matching[0]

@@ -127,6 +127,10 @@ class Decisions:
         self._note(event, signer, now)
         return SignedEnvelope(envelope, (*kept, endorsement))
 
+    def approved(self) -> frozenset[Digest]:
+        """Return the studies that anybody ever approved here."""
+        return self._memory.standing.approved()
+
     def withdraw(self, study: Digest, signer: Signer | None, why: str | None, *, now: int) -> None:
         """End the approval of a study at once, whatever became of its file; refunds nothing.
 

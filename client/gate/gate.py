@@ -287,7 +287,7 @@ class Gate:
         opening = Opening(
             descriptor.session, roster.coordinator, descriptor.counter, descriptor.study_hash
         )
-        self._memory.journal.check_opening(opening)
+        self._memory.journal.check_opening(opening, now=now)
         self._memory.note_policy(policy.digest_with_people, now=now)
         return opening
 

@@ -27,6 +27,8 @@ CREATE TABLE journal (
 )"""
 
 _COLUMNS = "session, coordinator, counter, study, step, survivors, began, changed, abandoned"
+MAX_ROUNDS_A_DAY = 1000  # each takes room on the disk, whatever becomes of it
+_DAY_S = 86_400
 _COUNTER_BYTES = 8  # big-endian, so that SQLite's order of blobs is the order of counters
 
 
@@ -84,11 +86,11 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def check_opening(self, opening: Opening) -> None:
+    def check_opening(self, opening: Opening, *, now: int) -> None:
         """Check that a round is new: its counter above every one that this coordinator used.
 
         Raises:
-            PolicyError: it is not.
+            PolicyError: it is not, or there were too many in a day.
         """
         if (known := self.find(opening.session)) is not None:
             raise already_run(known)
@@ -99,6 +101,13 @@ class Journal:
                 f"Expected a round counter above {last}, found {opening.counter}.",
                 "Issue a new round with the next counter.",
             )
+        query = "SELECT count(*) FROM journal WHERE began > ? AND began <= ?"
+        if self._database.rows(query, now - _DAY_S, now)[0][0] >= MAX_ROUNDS_A_DAY:
+            raise PolicyError(
+                "too-many-rounds",
+                f"Expected at most {MAX_ROUNDS_A_DAY} rounds in a day, found one more.",
+                "Wait a day, and see why so many rounds were begun.",
+            )
 
     def begin(self, opening: Opening, *, now: int) -> None:
         """Write a new round down.
@@ -107,7 +116,7 @@ class Journal:
             PolicyError: as `check_opening`; another process may have been faster.
         """
         with self._database.transaction():
-            self.check_opening(opening)
+            self.check_opening(opening, now=now)
             self._database.write(
                 f"INSERT INTO journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, NULL, ?, ?, NULL)",  # noqa: S608
                 opening.session,

@@ -76,6 +76,11 @@ class Standing:
                 "Ask who changed its file. To take part, have two people approve the study anew.",
             )
 
+    def approved(self) -> frozenset[Digest]:
+        """Return the studies that were ever approved, whether that stands or not."""
+        told = (*self._audit.events(SIGNED), *self._audit.events(ADMITTED))
+        return frozenset(Digest(bytes.fromhex(each.study)) for each in told if each.study)
+
     def check_approved(self, study: Digest) -> Digest:
         """Return the hash of the terms that were decided on last, withdrawn or not.
 

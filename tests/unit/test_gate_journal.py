@@ -108,3 +108,15 @@ def test_finished_round_is_not_abandoned(journal: Journal) -> None:
         journal.advance(opening(1).session, step, now=NOW)
     journal.abandon(opening(1).session, now=NOW)
     assert (journal.records()[0].step, journal.records()[0].abandoned) == (Step.REVEALED, None)
+
+
+def test_a_flood_of_rounds_ends_for_the_day(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.gate.journal.MAX_ROUNDS_A_DAY", 3)
+    for counter in range(1, 4):
+        journal.begin(opening(counter), now=NOW)
+    with pytest.raises(PolicyError) as refused:
+        journal.begin(opening(4), now=NOW)
+    assert refused.value.code == "too-many-rounds"
+    journal.begin(opening(4), now=NOW + 86_400)

@@ -67,7 +67,7 @@ def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
 
 def test_name_that_no_roster_takes_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     argv = ["init", "St. Mary", "--folder", str(tmp_path / "new")]
-    with pytest.raises(UsageError, match=r"site\.name"):
+    with pytest.raises(UsageError, match="lower-case letters"):
         CliRunner().invoke(app, argv, catch_exceptions=False)
     assert not (tmp_path / "new").exists()
 

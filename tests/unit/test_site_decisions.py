@@ -160,10 +160,13 @@ def audit_lines(place: Place) -> list[dict[str, Any]]:
 
 def test_study_to_withdraw_is_named_by_file_or_hash(place: Place) -> None:
     place.approve()
-    place.run("withdraw", parse_study(STUDY).hash.hex())
-    with pytest.raises(UsageError) as refused:
-        place.run("withdraw", "tiny")
-    assert refused.value.code == "study-unknown"
+    found = parse_study(STUDY).hash.hex()
+    place.run("withdraw", found)
+    assert place.document("withdraw", found[:12])["study"] == found
+    for text in ("tiny", found[:7], "0" * 12, "00" * 32):
+        with pytest.raises(UsageError) as refused:
+            place.run("withdraw", text)
+        assert refused.value.code == "study-unknown"
 
 
 def test_envelope_admits_what_is_inside_it(place: Place, gate: Gate) -> None:
