@@ -23,7 +23,7 @@ from client.gate.decisions import Decisions, Signer, signer_of, someone
 from client.gate.memory import open_memory
 from client.gate.policy import read_policy
 from client.gate.site_config import SiteConfig, read_site_config
-from protocol.errors import UsageError
+from protocol.errors import ConcauseError, UsageError
 from protocol.identifiers import Digest
 
 _LEAST_DIGITS = 8
@@ -41,10 +41,7 @@ def pause(
     signer = _perhaps(site, key)
     with _decisions(site) as decisions:
         trouble = decisions.pause(signer, why, now=int(time()))
-    if trouble is not None:  # the switch holds, whatever else is wrong
-        raise type(trouble)(
-            trouble.code, f"The site is paused. But: {trouble.cause}", trouble.remedy
-        ) from trouble
+    _tell("The site is paused", trouble)
     words = "The site answers nothing until its administrator ends the pause: `site resume`."
     show({"paused": True, "by": someone(signer)}, words, as_json=as_json)
 
@@ -91,11 +88,13 @@ def withdraw(
     signer = _perhaps(site, key)
     with _decisions(site) as decisions:
         if study is None:
-            withdrawn = {"envelope": decisions.withdraw_envelope(signer, why, now=now).hex()}
+            trouble = decisions.withdraw_envelope(signer, why, now=now)
+            withdrawn = {"envelope": "the one signed last"}
         else:
             found = _study_hash(study, decisions.approved())
-            decisions.withdraw(found, signer, why, now=now)
+            trouble = decisions.withdraw(found, signer, why, now=now)
             withdrawn = {"study": found.hex()}
+    _tell("It is withdrawn", trouble)
     words = "It is withdrawn. To take part again, two people approve anew."
     show({**withdrawn, "withdrawn": True, "by": someone(signer)}, words, as_json=as_json)
 
@@ -116,6 +115,13 @@ def accept_clock(
     with _decisions(site) as decisions:
         decisions.accept_clock(signer, why, now=int(time()))
     show({"by": signer.words}, "The clock is accepted as it is now.", as_json=as_json)
+
+
+def _tell(done: str, trouble: ConcauseError | None) -> None:
+    """Say what else is wrong, once what was to be stopped has stopped."""
+    if trouble is not None:
+        trouble.cause = f"{done}. But: {trouble.cause}"
+        raise trouble
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from client.gate.standing import (
     SIGNED,
     WITHDRAWN,
 )
-from protocol.errors import PolicyError, StorageError
+from protocol.errors import ConcauseError, PolicyError, StorageError
 from protocol.identifiers import Digest
 from protocol.signing import public_key
 
@@ -131,8 +131,12 @@ class Decisions:
         """Return the studies that anybody ever approved here."""
         return self._memory.standing.approved()
 
-    def withdraw(self, study: Digest, signer: Signer | None, why: str | None, *, now: int) -> None:
+    def withdraw(
+        self, study: Digest, signer: Signer | None, why: str | None, *, now: int
+    ) -> ConcauseError | None:
         """End the approval of a study at once, whatever became of its file; refunds nothing.
+
+        Return what else is wrong: a damaged log stops no one from stopping.
 
         Raises:
             PolicyError: the site never approved the study.
@@ -140,10 +144,12 @@ class Decisions:
         terms = self._memory.standing.check_approved(study)
         who, hash_ = someone(signer), terms.hex()
         event = Event(event=WITHDRAWN, who=who, study=study.hex(), hash=hash_, why=why)
-        self._note(event, signer, now)
+        return self._stop(event, signer, now)
 
-    def withdraw_envelope(self, signer: Signer | None, why: str | None, *, now: int) -> Digest:
-        """End the envelope that was signed last, and all that it admitted; return its hash.
+    def withdraw_envelope(
+        self, signer: Signer | None, why: str | None, *, now: int
+    ) -> ConcauseError | None:
+        """End the envelope that was signed last, and all that it admitted; return as `withdraw`.
 
         Raises:
             PolicyError: none was ever signed.
@@ -154,24 +160,11 @@ class Decisions:
                 "envelope-missing", "The site has no envelope.", "There is nothing to withdraw."
             )
         event = Event(event=ENVELOPE_WITHDRAWN, who=someone(signer), hash=envelope.hex(), why=why)
-        self._note(event, signer, now)
-        return envelope
+        return self._stop(event, signer, now)
 
-    def pause(
-        self, signer: Signer | None, why: str | None, *, now: int
-    ) -> PolicyError | StorageError | None:
-        """Stop answering every coordinator, from the next message on.
-
-        Return what else is wrong, if the pause holds all the same: a damaged log stops no one from
-        stopping.
-        """
-        try:
-            self._note(Event(event=PAUSED, who=someone(signer), why=why), signer, now)
-        except (PolicyError, StorageError) as error:
-            if not self._memory.standing.paused:
-                raise
-            return error
-        return None
+    def pause(self, signer: Signer | None, why: str | None, *, now: int) -> ConcauseError | None:
+        """Stop answering every coordinator, from the next message on; return as `withdraw`."""
+        return self._stop(Event(event=PAUSED, who=someone(signer), why=why), signer, now)
 
     def resume(self, signer: Signer, why: str | None, *, now: int) -> None:
         """End a pause.
@@ -204,6 +197,18 @@ class Decisions:
         event = Event(event="audit-restored", who=signer.words, hash=signer.policy.hex(), why=why)
         log.rebuild(event, aside, now=now)
         return aside
+
+    def _stop(self, event: Event, signer: Signer | None, now: int) -> ConcauseError | None:
+        """Commit what ends something; return why the log's file could not follow, if it did not."""
+        with self._memory.database.transaction():
+            if signer is not None:
+                self._memory.record_policy(signer.policy, now=now)
+            self._memory.audit.record(event, now=now)
+        try:
+            self._memory.audit.flush()
+        except (PolicyError, StorageError) as error:
+            return error
+        return None
 
     def _note(self, event: Event, signer: Signer | None, now: int) -> None:
         """Write a decision down, after the policy that says who the signer is."""

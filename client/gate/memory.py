@@ -64,9 +64,14 @@ class Memory:
         Raises:
             PolicyError, StorageError: as `note`.
         """
+        with self.transaction():
+            self.record_policy(policy, now=now)
+
+    def record_policy(self, policy: Digest, *, now: int) -> None:
+        """Commit what `note_policy` writes, with the transaction that it is in."""
         known = self.audit.newest(POLICY)
         if known is None or known.hash != policy.hex():
-            self.note(Event(event=POLICY, hash=policy.hex()), now=now)
+            self.audit.record(Event(event=POLICY, hash=policy.hex()), now=now)
 
     def check_whole(self) -> None:
         """Check the audit log against its file, and the ledger against the audit log.

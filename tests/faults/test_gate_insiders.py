@@ -181,7 +181,7 @@ def test_a_withdrawn_envelope_ends_all_that_it_admitted_until_it_is_signed_again
     signed = admit(world).envelope
     assert signed is not None
     with world.decisions(0) as decisions:
-        assert decisions.withdraw_envelope(None, "no more", now=NOW) == signed.envelope.hash
+        assert decisions.withdraw_envelope(None, "no more", now=NOW) is None
         assert refused(world.open(0), invite(world)) == "envelope-withdrawn"
         with pytest.raises(PolicyError) as denied:
             decisions.admit(proposal(world), signed, now=NOW)

@@ -285,13 +285,23 @@ def test_a_policy_stays_whole_when_the_disk_is_full(
     assert not list(place.folder.glob("*.draft"))
 
 
-def test_a_site_with_a_damaged_log_is_paused_and_told_of_the_damage(place: Place) -> None:
+@pytest.mark.parametrize("by", [None, "administrator"])
+@pytest.mark.parametrize("damage", [b"", b"other\n" * 50])
+def test_a_damaged_log_stops_nobody_from_stopping(
+    place: Place, gate: Gate, by: str | None, damage: bytes
+) -> None:
     place.approve()
-    (place.folder / "audit" / "audit.jsonl").write_bytes(b"")
-    with pytest.raises(PolicyError, match=r"The site is paused\. But:") as trouble:
-        place.run("pause")
-    assert trouble.value.code == "audit-truncated"
-    assert place.document("status")["paused"]
+    (place.folder / "audit" / "audit.jsonl").write_bytes(damage)
+    key = () if by is None else ("--key", place.key(by))
+    with pytest.raises(PolicyError, match=r"It is withdrawn\. But: "):
+        place.run("withdraw", str(place.study), *key)
+    (approval,) = place.document("status")["approvals"]
+    assert approval["standing"]["code"] == "approval-withdrawn"
+    with pytest.raises(PolicyError, match=r"The site is paused\. But: "):
+        place.run("pause", *key)
+    with pytest.raises(PolicyError) as refused:
+        gate.answer(invitation(place), now=int(time()))
+    assert refused.value.code == "site-paused"
 
 
 def test_the_sites_own_log_is_verified_against_the_gates_database(place: Place) -> None:
