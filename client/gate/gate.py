@@ -288,6 +288,7 @@ class Gate:
             descriptor.session, roster.coordinator, descriptor.counter, descriptor.study_hash
         )
         self._memory.journal.check_opening(opening, now=now)
+        self._memory.check_whole()  # once a round: somebody may have been there while it worked
         self._memory.note_policy(policy.digest_with_people, now=now)
         return opening
 

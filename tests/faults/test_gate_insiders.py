@@ -232,6 +232,15 @@ def test_a_word_spoken_while_the_gate_measures_keeps_the_vector_back(
     assert "vector-released" not in [line.event.event for line in log]
 
 
+def test_a_line_edited_while_the_gate_works_is_found_before_the_next_round(world: World) -> None:
+    gate = world.open(0)
+    assert refused(gate, invite(world)) == ""
+    log = world.config(0).site.audit / LOG_FILE
+    log.write_bytes(log.read_bytes().replace(b"gate-started", b"gate-stopped", 1))
+    assert refused(gate, invite(world, 2)) == "audit-edited"
+    assert entries(gate, Kind.LAPSE) == ()
+
+
 @pytest.mark.parametrize("word", ["site-paused", "approval-withdrawn"])
 def test_a_word_spoken_while_an_invitation_is_looked_at_holds(world: World, word: str) -> None:
     def reached(at: Point) -> None:

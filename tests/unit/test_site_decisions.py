@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 
 from client.__main__ import app
 from client.commands.output import replace_text
+from client.gate.chain import Event
 from client.gate.gate import Gate
 from client.gate.ledger import Caps, Request
+from client.gate.memory import CHARGED
+from protocol.canonical import fraction_text
 from protocol.errors import PolicyError, StorageError, UsageError
 from protocol.identifiers import SessionId
 from protocol.secagg.messages import decode_request
@@ -322,6 +325,8 @@ def test_a_study_that_spent_is_approved_for_one_round_more(place: Place, gate: G
     caps = Caps(1, 1)  # type: ignore[arg-type]
     gate._memory.ledger.reserve(request, caps, now=int(time()))
     gate._memory.ledger.charge(request, caps, now=int(time()))
+    charged = Event(event=CHARGED, session=request.session.hex(), rho=fraction_text(COST))
+    gate._memory.note(charged, now=int(time()))
     place.edit("policy.toml", budget={"lifetime": {"rho": 1}, "study": {"rho": 1}})
     with pytest.raises(UsageError) as refused:
         place.approve("--rho-cap", str(COST))
