@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.source.derived import MAX_CHARACTERS, all_derived, columns_of, derived_sql
+from client.source.derived import (
+    MAX_CHARACTERS,
+    _checked,
+    all_derived,
+    columns_of,
+    derived_sql,
+)
 from client.source.duckdb_source import DuckDBSource
 from client.source.site_table import Mapping, SiteData, VariableMapping
 from protocol.errors import UsageError
@@ -50,6 +56,15 @@ def test_expression_over_one_row_is_allowed(text: str) -> None:
     assert derived_sql("d", text, COLUMNS)
 
 
+# Words and types whose text becomes more than a word or type once it is written out.
+INJECTED = [
+    'extract("year from current_date)) as y, 5 as z from site_files --" from "Birth date")',
+    'cast(weight as "oid)) as y, random()*50 as zz from site_files --")',
+    'cast(weight as decimal("10))) as y --",2))',
+    'cast(weight as foo."x)) as y --")',
+    'weight::"x) (select"',
+    'weight::"x) + (random()"',
+]
 FORBIDDEN = [
     "(SELECT max(salary) FROM staff)",
     "weight + (SELECT 1)",
@@ -99,6 +114,18 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("text", FORBIDDEN, ids=range(len(FORBIDDEN)))
 def test_expression_that_does_more_is_refused(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        derived_sql("d", text, COLUMNS)
+    assert refused.value.code == "derived-not-allowed"
+
+
+@pytest.mark.parametrize("text", INJECTED)
+def test_what_is_written_out_is_checked_once_more(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the list of words and types, these pass the first time and not the second."""
+    monkeypatch.setattr("client.source.derived._check_own_text", lambda *_: None)
+    assert _checked("d", text, COLUMNS) is not None
     with pytest.raises(UsageError) as refused:
         derived_sql("d", text, COLUMNS)
     assert refused.value.code == "derived-not-allowed"
