@@ -141,7 +141,7 @@ class Decisions:
         Raises:
             PolicyError: the site never approved the study.
         """
-        terms = self._memory.standing.check_approved(study)
+        terms = self._memory.standing.approved_terms(study)
         who, hash_ = someone(signer), terms.hex()
         event = Event(event=WITHDRAWN, who=who, study=study.hex(), hash=hash_, why=why)
         return self._stop(event, signer, now)

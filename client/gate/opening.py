@@ -13,7 +13,7 @@ from client.gate.site_config import SiteConfig
 from client.measure.noise import add_noise
 from client.measure.statistics import measure
 from client.source.duckdb_source import DuckDBSource
-from client.source.trial import SPILL_FOLDER
+from client.source.spill import SPILL_FOLDER
 from protocol.study.study import Study
 
 

@@ -7,6 +7,7 @@ a withdrawal, not after other terms were signed, and not if its file was put the
 
 from client.gate.approvals import ApprovalTerms
 from client.gate.audit import Audit
+from client.gate.chain import Event
 from protocol.errors import PolicyError, SiteOnlyError
 from protocol.identifiers import Digest
 
@@ -60,7 +61,7 @@ class Standing:
             PolicyError: it was withdrawn, or other terms were signed since.
             SiteOnlyError: it was never decided here.
         """
-        found = self._audit.newest(SIGNED, ADMITTED, WITHDRAWN, study=terms.study.hex())
+        found = self._last_word(terms.study)
         if found is None:
             raise SiteOnlyError(
                 "approval-not-decided",
@@ -81,7 +82,7 @@ class Standing:
         told = (*self._audit.events(SIGNED), *self._audit.events(ADMITTED))
         return frozenset(Digest(bytes.fromhex(each.study)) for each in told if each.study)
 
-    def check_approved(self, study: Digest) -> Digest:
+    def approved_terms(self, study: Digest) -> Digest:
         """Return the hash of the terms that were decided on last, withdrawn or not.
 
         Raises:
@@ -102,7 +103,7 @@ class Standing:
         Raises:
             PolicyError: someone did.
         """
-        found = self._audit.newest(SIGNED, ADMITTED, WITHDRAWN, study=study.hex())
+        found = self._last_word(study)
         if found is not None and found.event == WITHDRAWN:
             raise _withdrawn()
 
@@ -124,6 +125,9 @@ class Standing:
                 "The site has withdrawn the envelope under which this study was admitted.",
                 "Ask the site; two of its people may approve the study itself.",
             )
+
+    def _last_word(self, study: Digest) -> Event | None:
+        return self._audit.newest(SIGNED, ADMITTED, WITHDRAWN, study=study.hex())
 
 
 def _withdrawn() -> PolicyError:

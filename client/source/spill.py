@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SPILL_FOLDER = "spill"  # in the folder of a site's memory
 _PREFIX = "spill-"
 
 

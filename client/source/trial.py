@@ -8,10 +8,8 @@ from client.source.engine import Engine, Limits
 from client.source.records import SiteRecords, open_files
 from client.source.row_bound import RowBound
 from client.source.site_table import Mapping, SiteData
-from client.source.spill import SpillFolder
+from client.source.spill import SPILL_FOLDER, SpillFolder
 from protocol.errors import UsageError
-
-SPILL_FOLDER = "spill"
 
 
 def open_on_trial(data: SiteData, mapping: Mapping, files: tuple[Path, ...], folder: Path) -> None:

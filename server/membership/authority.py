@@ -5,7 +5,6 @@ signs nothing but servers' certificates (path length 0), and may be kept off the
 """
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,12 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from protocol.errors import StorageError, UsageError
+from protocol.errors import UsageError
+from server.rounds.signing_key import write_new
 
 ROOT_LIFETIME = timedelta(days=3650)
 SERVER_LIFETIME = timedelta(days=397)
 _SKEW = timedelta(hours=1)  # of clocks that are not quite in step
-_PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,8 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(f"{name} authority")
         root = _certificate(subject, key, subject, key.public_key(), _of_root(), now, lifetime)
-        _write(self.folder / "root.key", _pem(key))
-        _write(self.root, root.public_bytes(Encoding.PEM))
+        write_new(self.folder / "root.key", _pem(key))
+        write_new(self.root, root.public_bytes(Encoding.PEM))
         return root
 
     def certify(
@@ -90,8 +89,8 @@ class Authority:
         if renew:
             for path in (certificate, private):
                 path.unlink(missing_ok=True)
-        _write(private, _pem(key))
-        _write(certificate, made.public_bytes(Encoding.PEM))
+        write_new(private, _pem(key))
+        write_new(certificate, made.public_bytes(Encoding.PEM))
         return made
 
     def _load(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
@@ -172,16 +171,3 @@ def _name(text: str) -> x509.Name:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
-    except OSError as error:
-        raise StorageError(
-            "file-exists",
-            f"Expected to make a new file {path}.",
-            "Keep it; `concause coordinator certify NAME --renew` renews a server's certificate.",
-        ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)

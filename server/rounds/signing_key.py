@@ -28,7 +28,7 @@ def create_signing_key(path: Path) -> Ed25519PrivateKey:
         StorageError: there is a file already.
     """
     key = Ed25519PrivateKey.generate()
-    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return key
 
 
@@ -39,7 +39,7 @@ def create_sealing_key(path: Path) -> X25519PrivateKey:
         StorageError: there is a file already.
     """
     key = X25519PrivateKey.generate()
-    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return key
 
 
@@ -49,7 +49,7 @@ def create_executor_secret(path: Path) -> None:
     Raises:
         StorageError: there is a file already.
     """
-    _write(path, secrets.token_bytes(SECRET_BYTES))
+    write_new(path, secrets.token_bytes(SECRET_BYTES))
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey:
@@ -98,7 +98,12 @@ def _load(path: Path) -> object:
     return key
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes) -> None:
+    """Write a new file that only its owner may read; on the disk on return.
+
+    Raises:
+        StorageError: there is one already, or it cannot be written.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
     except FileExistsError as error:
@@ -106,6 +111,12 @@ def _write(path: Path, content: bytes) -> None:
             "file-exists",
             f"Expected no file at {path}, found one.",
             "Keep it. To make a new one, move the old one away first.",
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            "file-not-writable",
+            f"Expected to be allowed to make {path}.",
+            "Check that its folder exists, and its permissions.",
         ) from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -13,7 +13,7 @@ import pytest
 from client.gate.approvals import Approval, ApprovalFolder
 from client.gate.audit import LOG_FILE
 from client.gate.chain import read_lines
-from client.gate.envelope import Envelope, SignedEnvelope
+from client.gate.envelope import SignedEnvelope
 from client.gate.gate import Gate
 from client.gate.ledger import Balance, Kind
 from client.gate.means import Point
@@ -54,28 +54,13 @@ def withdraw(world: World) -> None:
         decisions.withdraw(world.study.hash, None, None, now=NOW)
 
 
-def envelope_of(world: World, **changes: object) -> Envelope:
-    terms = world.terms()
-    given: dict[str, object] = {
-        "policy": terms.policy,
-        "mapping": terms.mapping,
-        "roster": terms.roster,
-        "authors": ("The testers",),
-        "variables": ("a", "b", "c"),
-        "rho_study": world.plan.rho,
-        "rho_total": Fraction(1),
-        "expires": NEXT_WEEK,
-    }
-    return Envelope(**{**given, **changes})  # type: ignore[arg-type]
-
-
 def admit(world: World) -> Approval:
     """Have site 0 admit the study under an envelope of one round's cost; return the approval."""
     signed: SignedEnvelope | None = None
     with world.decisions(0) as decisions:
         for name in ("steward", "officer"):
             signed = decisions.sign_envelope(
-                envelope_of(world), signed, world.signer(name), now=NOW
+                world.envelope(rho_study=world.plan.rho), signed, world.signer(name), now=NOW
             )
         assert signed is not None
         return decisions.admit(proposal(world), signed, now=NOW)
@@ -100,8 +85,7 @@ def test_terms_under_an_envelope_cannot_be_edited(world: World, changes: dict[st
     assert refused(world.open(0), invite(world)) == ""
     edited = replace(approval, terms=replace(approval.terms, **changes))  # type: ignore[arg-type]
     ApprovalFolder(world.config(0).site.folder).write(world.study, edited.encode())
-    expected = "approval-superseded"
-    assert refused(world.open(0), invite(world, 2)) == expected
+    assert refused(world.open(0), invite(world, 2)) == "approval-superseded"
 
 
 def test_an_approval_that_allows_more_than_its_envelope_does_not_stand(world: World) -> None:
@@ -266,7 +250,7 @@ def test_a_word_spoken_while_an_invitation_is_looked_at_holds(world: World, word
             "UPDATE audit SET line = CAST(replace(line, 'charged', 'chargod') AS BLOB)",
             "audit-edited",
         ),
-        ("DELETE FROM audit WHERE event = 'round-charged'", "audit-edited"),
+        ("DELETE FROM audit WHERE event = 'round-charged'", "state-rolled-back"),
     ],
 )
 def test_a_database_that_was_edited_is_found_when_the_gate_starts(
@@ -283,7 +267,7 @@ def test_a_database_that_was_edited_is_found_when_the_gate_starts(
         database.commit()
     with pytest.raises(SiteOnlyError) as found:
         world.open(0)
-    assert found.value.code in {code, "state-rolled-back"}
+    assert found.value.code == code
 
 
 def test_a_decision_by_key_is_preceded_by_the_policy_that_names_the_key(world: World) -> None:

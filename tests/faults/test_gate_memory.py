@@ -332,21 +332,6 @@ def test_budget_exceeded_by_a_hair_is_refused(world: World) -> None:
     assert refused(world.open(0), invite(world)) == "lifetime-budget-exceeded"
 
 
-def envelope(world: World, **changes: object) -> Envelope:
-    terms = world.terms()
-    given: dict[str, object] = {
-        "policy": terms.policy,
-        "mapping": terms.mapping,
-        "roster": terms.roster,
-        "authors": ("The testers",),
-        "variables": ("a", "b", "c"),
-        "rho_study": Fraction(1),
-        "rho_total": Fraction(1),
-        "expires": NEXT_WEEK,
-    }
-    return Envelope(**{**given, **changes})  # type: ignore[arg-type]
-
-
 def admitted(world: World, made: Envelope, by: tuple[str, ...] = ("steward", "officer")) -> str:
     """Put site 0's study under an envelope, and return the code with which a round is refused."""
     signed: SignedEnvelope | None = None
@@ -360,7 +345,7 @@ def admitted(world: World, made: Envelope, by: tuple[str, ...] = ("steward", "of
 
 
 def test_study_inside_a_signed_envelope_needs_no_further_signature(world: World) -> None:
-    made = envelope(world)
+    made = world.envelope()
     assert admitted(world, made) == ""
     gate = world._opened[0]
     (reserved,) = entries(gate, Kind.RESERVATION)
@@ -386,16 +371,16 @@ def test_study_inside_a_signed_envelope_needs_no_further_signature(world: World)
 def test_study_outside_the_envelope_is_refused(
     world: World, changes: dict[str, object], code: str
 ) -> None:
-    assert admitted(world, envelope(world, **changes)) == code
+    assert admitted(world, world.envelope(**changes)) == code
 
 
 @pytest.mark.parametrize("by", [("steward",), ("officer",)])
 def test_envelope_with_one_signature_allows_nothing(world: World, by: tuple[str, ...]) -> None:
-    assert admitted(world, envelope(world), by) == "approval-incomplete"
+    assert admitted(world, world.envelope(), by) == "approval-incomplete"
 
 
 def test_edited_envelope_allows_nothing(world: World) -> None:
-    assert admitted(world, envelope(world, rho_study=Fraction(1, 10**6))) == "envelope-cost"
+    assert admitted(world, world.envelope(rho_study=Fraction(1, 10**6))) == "envelope-cost"
     path = world.config(0).site.folder / "approvals" / f"{world.study.hash.hex()}.json"
     document = canonical.decode(path.read_bytes())
     assert isinstance(document, dict)
@@ -405,7 +390,7 @@ def test_edited_envelope_allows_nothing(world: World) -> None:
 
 
 def test_envelopes_expiry_ends_what_was_admitted(world: World) -> None:
-    assert admitted(world, envelope(world)) == ""
+    assert admitted(world, world.envelope()) == ""
     late = encode_message(Invitation(world.issue(2, deadline=NEXT_WEEK + 10)))
     assert refused(world._opened[0], late, now=NEXT_WEEK + 1) == "envelope-expired"
 

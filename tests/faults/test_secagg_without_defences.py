@@ -48,9 +48,8 @@ from tests.faults.test_secagg_attacks import (
     SESSION,
     WORLD,
     agree,
-    false_pair,
-    revealing,
 )
+from tests.faults.test_secagg_dealers import false_pair, revealing
 from tests.faults.test_secagg_exploration import violations
 from tests.support.secagg_exploration import Exploration
 from tests.support.secagg_forgery import resigned

@@ -3,9 +3,12 @@
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from protocol.errors import PeerError
 from protocol.identifiers import SiteId
+from protocol.secagg import site
 from protocol.secagg.cohort import sign_message
 from protocol.secagg.dealing import (
     MASK_SEED,
@@ -15,7 +18,7 @@ from protocol.secagg.dealing import (
 )
 from protocol.secagg.keys import sealing_key, share_private_key
 from protocol.secagg.messages import Advert, Agreement, MaskedVector, Reveal, SealedPair, Shares
-from protocol.secagg.site import AwaitingDeliveries
+from protocol.secagg.site import AwaitingDeliveries, SiteState
 from tests.support.secagg_network import Consortium, Network
 
 _S = TypeVar("_S", Advert, Shares, MaskedVector, Agreement, Reveal)
@@ -54,3 +57,11 @@ def with_pair(world: Consortium, shares: Shares, pair: SealedPair) -> Shares:
     """Return the dealing with one receiver's pair replaced, signed by its dealer."""
     pairs = tuple(pair if each.receiver == pair.receiver else each for each in shares.pairs)
     return resigned(world, shares, pairs=pairs)
+
+
+def refuse(state: SiteState | None, message: site.SiteInput) -> PeerError:
+    """Have a site take a message that it has to refuse; return with what it does."""
+    assert state is not None
+    with pytest.raises(PeerError) as refused:
+        site.advance(state, message)
+    return refused.value

@@ -21,6 +21,7 @@ from client.gate.chain import Event
 from client.gate.consent import Consents
 from client.gate.decisions import Decisions, Signer
 from client.gate.endorsement import endorse
+from client.gate.envelope import Envelope
 from client.gate.gate import Gate, Member
 from client.gate.keys import write_private
 from client.gate.ledger import Entry, Kind
@@ -285,6 +286,21 @@ class World:
             memory.note(event, now=NOW)
         store = ApprovalFolder(self.config(site).site.folder)
         return store.write(study, self.approval(terms, by).encode())
+
+    def envelope(self, **changes: Any) -> Envelope:
+        """Return an envelope for the study, with some of its terms changed."""
+        terms = self.terms()
+        made = Envelope(
+            policy=terms.policy,
+            mapping=terms.mapping,
+            roster=terms.roster,
+            authors=("The testers",),
+            variables=("a", "b", "c"),
+            rho_study=Fraction(1),
+            rho_total=Fraction(1),
+            expires=NEXT_WEEK,
+        )
+        return replace(made, **changes)
 
     def memory(self, site: int) -> Memory:
         """Open a site's memory as a command does, beside its gate."""
