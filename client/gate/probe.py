@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from client.gate.flower import direct_loopback
 from protocol.checkup import Finding, Health, certificate_findings, good
 
 CHECK = "coordinator"
@@ -136,7 +137,11 @@ def _connected(host: str, port: int, proxy: str | None) -> socket.socket:
     raw = socket.create_connection((address.hostname or "", address.port or 3128), _TIMEOUT_S)
     raw.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode("ascii"))
     response = http.client.HTTPResponse(raw, method="CONNECT")
-    response.begin()
+    try:
+        response.begin()
+    except http.client.HTTPException as error:
+        raw.close()
+        raise _ProxyError("nothing that is HTTP") from error
     if response.status != http.client.OK:
         raw.close()
         raise _ProxyError(f"{response.status} {response.reason}")
@@ -144,8 +149,8 @@ def _connected(host: str, port: int, proxy: str | None) -> socket.socket:
 
 
 def _proxy(host: str, environment: Mapping[str, str]) -> str | None:
-    """Return the proxy for a host, as HTTPS_PROXY and NO_PROXY say."""
-    direct = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
+    """Return the proxy for a host, as HTTPS_PROXY and NO_PROXY say to the SuperNode."""
+    direct = direct_loopback(environment)["NO_PROXY"]
     if any(host == name or host.endswith(f".{name.lstrip('.')}") for name in _listed(direct)):
         return None
     return environment.get("HTTPS_PROXY") or environment.get("https_proxy") or None

@@ -152,6 +152,29 @@ def test_proxy_is_used_and_its_refusal_explained(authority: Authority) -> None:
     assert "CONNECT" in refused.remedy
 
 
+def test_a_proxy_that_speaks_no_http_is_explained(authority: Authority) -> None:
+    def mumbling(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"220 mail.example.org\r\n\r\n")
+
+    with serving(mumbling) as port:
+        environment = {"HTTPS_PROXY": f"http://127.0.0.1:{port}"}
+        (found,) = probe(
+            "example.org:443", authority.root, insecure=False, now=0, environment=environment
+        )
+    assert "nothing that is HTTP" in found.found
+
+
+def test_this_machine_is_reached_past_the_proxy_as_by_the_supernode(authority: Authority) -> None:
+    environment = {"HTTPS_PROXY": "http://127.0.0.1:1"}
+    with serving(certified(authority)) as port:
+        address = f"127.0.0.1:{port}"
+        found = probe(
+            address, authority.root, insecure=False, now=int(time()), environment=environment
+        )
+    assert worst(found) is Health.GOOD
+
+
 @pytest.mark.parametrize("hosts", ["example.org", ".example.org", "x, coordinator.example.org"])
 def test_no_proxy_is_heeded(authority: Authority, hosts: str) -> None:
     environment = {"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": hosts}
